@@ -1,0 +1,147 @@
+//! What a ledger answers.
+
+use std::time::Duration;
+
+use super::key::Key;
+use super::lease::LeaseId;
+use super::retry_after;
+
+/// A granted reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Which lease.
+    pub lease_id: LeaseId,
+    /// Wall time of the grant, for people and logs; nothing is decided by it.
+    pub reserved_at_unix_ms: u64,
+}
+
+/// Why a reservation was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The request contradicts itself or an earlier one.
+    InvalidRequest(String),
+    /// The lease has completed or expired.
+    LeaseFinished,
+    /// No limit has this key.
+    UnknownLimitKey(Key),
+    /// The amount is above this limit's capacity.
+    NeverFits(Key),
+    /// The capacity of this limit is being lowered.
+    LimitDecreasing(Key),
+    /// There is no room now.
+    Denied,
+    /// A bound of the runtime is reached, or it is shutting down.
+    Overloaded,
+    /// Whether the reservation was made is unknown.
+    BackendError(String),
+}
+
+impl Reason {
+    /// The machine-readable `error` of the HTTP face; empty for a plain denial.
+    #[must_use]
+    pub fn code(&self) -> String {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request".to_owned(),
+            Self::LeaseFinished => "lease_finished".to_owned(),
+            Self::UnknownLimitKey(key) => format!("unknown_limit_key:{key}"),
+            Self::NeverFits(key) => format!("never_fits:{key}"),
+            Self::LimitDecreasing(key) => format!("limit_decreasing:{key}"),
+            Self::Denied => String::new(),
+            Self::Overloaded => "overloaded".to_owned(),
+            Self::BackendError(_) => "backend_error".to_owned(),
+        }
+    }
+
+    /// Whether capacity that frees can turn it into a grant.
+    #[must_use]
+    pub const fn is_worth_waiting(&self) -> bool {
+        matches!(self, Self::Denied | Self::LimitDecreasing(_))
+    }
+}
+
+/// A key that has no room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeniedKey {
+    /// Which limit.
+    pub key: Key,
+    /// Its capacity now.
+    pub capacity: u64,
+    /// What of it is free now.
+    pub available: u64,
+    /// When the amount fits if nobody else comes and no lease completes; zero if never.
+    pub retry_after: Duration,
+    /// How long it takes at least, whatever completes.
+    pub wait_at_least: Duration,
+}
+
+/// A refused reservation. Nothing was charged anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("reservation refused: {}", self.explanation())]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// When to try again, under a new lease id; zero when that does not help.
+    pub retry_after: Duration,
+    /// Every key that failed.
+    pub denied: Vec<DeniedKey>,
+}
+
+impl Refusal {
+    /// A refusal that time does not change.
+    #[must_use]
+    pub fn permanent(reason: Reason) -> Self {
+        Self { reason, retry_after: Duration::ZERO, denied: Vec::new() }
+    }
+
+    /// A refusal by the longest of the failing keys' waits.
+    #[must_use]
+    pub fn of_keys(reason: Reason, denied: Vec<DeniedKey>) -> Self {
+        let retry_after = denied.iter().map(|key| key.retry_after).max().unwrap_or_default();
+        Self { reason, retry_after, denied }
+    }
+
+    /// A refusal because a bound is reached.
+    #[must_use]
+    pub fn overloaded(retry_after: Duration) -> Self {
+        Self { reason: Reason::Overloaded, retry_after, denied: Vec::new() }
+    }
+
+    /// Whole milliseconds to wait: 0 for a refusal that time does not change, else at least 1.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> u64 {
+        let lasting = matches!(
+            self.reason,
+            Reason::InvalidRequest(_)
+                | Reason::LeaseFinished
+                | Reason::UnknownLimitKey(_)
+                | Reason::NeverFits(_)
+                | Reason::BackendError(_)
+        );
+        if lasting { 0 } else { retry_after::whole_ms(self.retry_after) }
+    }
+
+    fn explanation(&self) -> String {
+        match &self.reason {
+            Reason::InvalidRequest(problem) | Reason::BackendError(problem) => problem.clone(),
+            Reason::Denied => {
+                let keys: Vec<_> = self.denied.iter().map(|denied| format!("`{}`", denied.key)).collect();
+                format!("no room in {}, retry after {} ms", keys.join(", "), self.retry_after_ms())
+            }
+            reason => reason.code(),
+        }
+    }
+}
+
+/// Why a lease could not be completed or renewed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// The lease does not hold this key; nothing was changed.
+    #[error("the lease does not hold `{0}`; name only keys that were reserved")]
+    KeyNotHeld(Key),
+    /// The lease has ended, or lost one of its concurrency holds, or never was.
+    #[error("the lease has ended; reserve again under a new `lease_id`")]
+    Finished,
+    /// Whether it was done is unknown; the same request can be sent again.
+    #[error("{0}")]
+    Backend(String),
+}

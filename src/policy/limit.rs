@@ -1,0 +1,260 @@
+//! One limit: its meter, its debt, and a decrease that waits until it fits.
+
+use std::num::NonZeroU64;
+
+use super::definition::{Definition, Mode, Overage};
+use super::hold_log::{FreeAt, HoldId};
+use super::meter::Meter;
+use super::moment::{Moment, Seconds};
+
+/// What a limit says of an amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is room.
+    Fits,
+    /// It is above the capacity: waiting does not help.
+    NeverFits,
+    /// The capacity is being lowered, and nothing is admitted until that has happened.
+    Decreasing,
+    /// There is no room now.
+    Wait(FreeAt),
+}
+
+/// Whether a limit's definition is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitState {
+    /// It is.
+    Active,
+    /// Its capacity waits to be lowered.
+    Decreasing {
+        /// The capacity it will have.
+        to: NonZeroU64,
+    },
+}
+
+/// What a limit has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Reservations it refused.
+    pub denied: u64,
+    /// Reservations it would have refused, were it not in shadow mode.
+    pub would_deny: u64,
+    /// Units used beyond a reservation that did not fit.
+    pub overage: u64,
+}
+
+/// The state of one limit. Every method takes the time, and time that stands still or steps back changes nothing.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    meter: Meter,
+    capacity: NonZeroU64,
+    pending_decrease: Option<NonZeroU64>,
+    overage: Overage,
+    mode: Mode,
+    debt: u128,
+    counters: Counters,
+    updated_at: Moment,
+}
+
+impl Limit {
+    /// A limit of which nothing is taken.
+    #[must_use]
+    pub fn new(definition: &Definition, now: Moment) -> Self {
+        Self {
+            meter: Meter::new(definition, now),
+            capacity: definition.capacity,
+            pending_decrease: None,
+            overage: definition.overage,
+            mode: definition.mode,
+            debt: 0,
+            counters: Counters::default(),
+            updated_at: now,
+        }
+    }
+
+    /// Whether it has the kind of `definition`, and so can take it over.
+    #[must_use]
+    pub fn is_of_kind(&self, definition: &Definition) -> bool {
+        self.meter.kind_name() == definition.kind.name()
+    }
+
+    /// Takes over `definition`, which is of the same kind. A raised capacity is in force at once, a lowered one as soon
+    /// as what is taken fits under it.
+    pub fn redefine(&mut self, definition: &Definition, now: Moment) -> LimitState {
+        let now = self.advance(now);
+        let capacity = self.capacity.max(definition.capacity);
+        self.meter.redefine(definition.kind, capacity, now);
+        self.capacity = capacity;
+        self.pending_decrease = (definition.capacity < capacity).then_some(definition.capacity);
+        self.overage = definition.overage;
+        self.mode = definition.mode;
+        self.apply_decrease(definition, now);
+        self.state()
+    }
+
+    /// Whether its definition is in force.
+    #[must_use]
+    pub fn state(&self) -> LimitState {
+        self.pending_decrease.map_or(LimitState::Active, |to| LimitState::Decreasing { to })
+    }
+
+    /// Lets time pass: drops what has expired, pays debt, and lowers the capacity if that is now possible.
+    /// `definition` is the one in force. Says whether the capacity was lowered.
+    pub fn settle(&mut self, definition: &Definition, now: Moment) -> bool {
+        let now = self.advance(now);
+        self.apply_decrease(definition, now)
+    }
+
+    /// Whether `amount` can be reserved now. Changes nothing that a caller could see.
+    pub fn verdict(&mut self, amount: u128, now: Moment) -> Verdict {
+        let now = self.advance(now);
+        let ceiling = self.pending_decrease.unwrap_or(self.capacity).get();
+        let Ok(amount) = u64::try_from(amount) else { return Verdict::NeverFits };
+        if ceiling < amount {
+            return Verdict::NeverFits;
+        }
+        if self.pending_decrease.is_some() {
+            return Verdict::Decreasing;
+        }
+        let capacity = self.capacity.get();
+        if amount <= self.meter.available(capacity, now) {
+            return Verdict::Fits;
+        }
+        Verdict::Wait(self.meter.when_available(amount, capacity, now))
+    }
+
+    /// Counts a refusal, or in shadow mode what would have been one. Returns whether the refusal stands.
+    pub fn refuse(&mut self) -> bool {
+        match self.mode {
+            Mode::Enforce => self.counters.denied += 1,
+            Mode::Shadow => self.counters.would_deny += 1,
+        }
+        self.enforces()
+    }
+
+    /// Whether its refusals stand.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
+    /// Takes `amount` for a lease. In `enforce` mode the verdict must have been [`Verdict::Fits`] under the same lock.
+    pub fn reserve(&mut self, amount: u64, now: Moment) -> HoldId {
+        let now = self.advance(now);
+        if self.enforces() {
+            assert!(amount <= self.meter.available(self.capacity.get(), now), "only what fits is reserved");
+        }
+        self.meter.reserve(amount, now)
+    }
+
+    /// The lease that reserved `amount` is over, and used `actual` of it, or what it had reserved if it does not say.
+    /// Returns whether anything became free.
+    pub fn complete(&mut self, hold: HoldId, amount: u64, actual: Option<u128>, now: Moment) -> bool {
+        let now = self.advance(now);
+        let actual = actual.unwrap_or(u128::from(amount));
+        let unused = u64::try_from(u128::from(amount).saturating_sub(actual)).expect("at most the amount is unused");
+        let freed = self.meter.settle(hold, amount, unused, now);
+        if matches!(self.meter, Meter::Concurrency(_)) {
+            return freed; // Its hold is over: there is nothing left to exceed.
+        }
+        let excess = u64::try_from(actual.saturating_sub(u128::from(amount))).unwrap_or(u64::MAX);
+        if excess != 0 {
+            self.charge_overage(excess, now);
+        }
+        self.pay_debt();
+        freed
+    }
+
+    /// Extends a concurrency hold; `None` if it has expired. Other holds stay as they are.
+    pub fn renew(&mut self, hold: HoldId, timeout: Option<Seconds>, now: Moment) -> Option<HoldId> {
+        let now = self.advance(now);
+        self.meter.renew(hold, timeout, now)
+    }
+
+    /// The capacity in force.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.capacity.get()
+    }
+
+    /// What can be reserved now.
+    pub fn available(&mut self, now: Moment) -> u64 {
+        let now = self.advance(now);
+        self.meter.available(self.capacity.get(), now)
+    }
+
+    /// What was used beyond reservations and did not fit: with `repay` what is still to be paid, with `debt` all of it.
+    #[must_use]
+    pub fn debt(&self) -> u128 {
+        self.debt
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether nothing would be lost by making it anew, but for its counters and the debt of `overage = "debt"`.
+    pub fn is_idle(&mut self, now: Moment) -> bool {
+        let now = self.advance(now);
+        self.pending_decrease.is_none() && self.meter.is_full(now)
+    }
+
+    /// When a pending decrease should be tried again, if nothing completes before.
+    pub fn next_change(&mut self, now: Moment) -> Option<Moment> {
+        let now = self.advance(now);
+        let wanted = self.capacity.get() - self.pending_decrease?.get();
+        self.meter.next_change(wanted, now)
+    }
+
+    fn advance(&mut self, now: Moment) -> Moment {
+        let now = self.updated_at.max(now);
+        if self.updated_at < now {
+            self.updated_at = now;
+            self.meter.expire(now);
+            self.pay_debt();
+        }
+        now
+    }
+
+    fn charge_overage(&mut self, excess: u64, now: Moment) {
+        let fitting = excess.min(self.meter.available(self.capacity.get(), now));
+        self.meter.spend(fitting, now);
+        let rest = excess - fitting;
+        self.counters.overage = self.counters.overage.saturating_add(rest);
+        match self.overage {
+            Overage::Deny => {}
+            Overage::Debt => self.debt = self.debt.saturating_add(u128::from(rest)),
+            Overage::Repay => {
+                self.debt = self.debt.saturating_add(u128::from(rest));
+                self.meter.overdraw(rest, now);
+            }
+        }
+    }
+
+    /// With `repay` the overage is taken from the meter beyond its capacity, so that what frees pays it first.
+    fn pay_debt(&mut self) {
+        if self.overage == Overage::Repay && self.debt != 0 {
+            self.debt = self.debt.min(self.meter.overdrawn(self.capacity.get()));
+        }
+    }
+
+    fn apply_decrease(&mut self, definition: &Definition, now: Moment) -> bool {
+        let Some(target) = self.pending_decrease else { return false };
+        if self.meter.available(self.capacity.get(), now) < self.capacity.get() - target.get() {
+            return false;
+        }
+        if let Meter::TokenBucket(bucket) = &mut self.meter {
+            bucket.spend(self.capacity.get() - target.get(), now);
+        }
+        self.meter.redefine(definition.kind, target, now);
+        self.capacity = target;
+        self.pending_decrease = None;
+        true
+    }
+}
+
+#[cfg(test)]
+#[path = "limit_tests.rs"]
+mod tests;

@@ -1,0 +1,328 @@
+//! The line in front of one limit: whose turn it is. First come, first served inside a priority; tenants take turns
+//! (weighted round robin); a priority that has waited long enough is served before fresh calls of a higher one.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::lease::Label;
+use super::moment::Moment;
+
+/// How urgent a waiting call is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Served first.
+    High,
+    /// In between.
+    #[default]
+    Normal,
+    /// Served last.
+    Low,
+}
+
+/// The order of arrival at any line: smaller came first, and keeps its place when it moves from one line to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What decides a waiter's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its order of arrival.
+    pub ticket: Ticket,
+    /// When it arrived.
+    pub joined_at: Moment,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// For whom it waits; calls without a tenant take turns as one.
+    pub tenant: Option<Label>,
+}
+
+/// How turns are dealt.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    /// A call is served as if it had arrived this much later for each step of priority below `high`.
+    pub aging: Duration,
+    /// How many calls a tenant is served per round; 1 for one that is not named.
+    pub tenant_weights: HashMap<Label, u32>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { aging: Duration::from_secs(30), tenant_weights: HashMap::new() }
+    }
+}
+
+impl Turns {
+    fn weight(&self, tenant: Option<&Label>) -> u32 {
+        tenant.and_then(|tenant| self.tenant_weights.get(tenant)).copied().unwrap_or(1).max(1)
+    }
+
+    fn served_as_if_joined(&self, candidate: &Candidate) -> (Moment, Priority) {
+        let steps = match candidate.priority {
+            Priority::High => 0,
+            Priority::Normal => 1,
+            Priority::Low => 2,
+        };
+        (candidate.joined_at.after(self.aging * steps), candidate.priority)
+    }
+}
+
+/// The calls of one priority.
+#[derive(Debug)]
+struct Class<T> {
+    /// The tenants that wait, the one whose turn it is first.
+    rotation: VecDeque<Option<Label>>,
+    waiting: HashMap<Option<Label>, BTreeMap<Ticket, (Candidate, T)>>,
+    /// How many more calls of the first tenant are served before it is the next one's turn.
+    turns_left: u32,
+}
+
+impl<T> Default for Class<T> {
+    fn default() -> Self {
+        Self { rotation: VecDeque::new(), waiting: HashMap::new(), turns_left: 0 }
+    }
+}
+
+impl<T> Class<T> {
+    fn head(&self) -> Option<(&Candidate, &T)> {
+        let waiting = self.waiting.get(self.rotation.front()?)?;
+        waiting.first_key_value().map(|(_, (candidate, waiter))| (candidate, waiter))
+    }
+
+    fn insert(&mut self, candidate: Candidate, waiter: T, turns: &Turns) {
+        let tenant = candidate.tenant.clone();
+        if !self.waiting.contains_key(&tenant) {
+            if self.rotation.is_empty() {
+                self.turns_left = turns.weight(tenant.as_ref());
+            }
+            self.rotation.push_back(tenant.clone());
+        }
+        let replaced = self.waiting.entry(tenant).or_default().insert(candidate.ticket, (candidate, waiter));
+        assert!(replaced.is_none(), "a ticket stands in a line once");
+    }
+
+    /// `served` says whether it leaves because it had its turn.
+    fn remove(&mut self, tenant: &Option<Label>, ticket: Ticket, served: bool, turns: &Turns) -> Option<T> {
+        let waiting = self.waiting.get_mut(tenant)?;
+        let (_, waiter) = waiting.remove(&ticket)?;
+        let left = waiting.len();
+        let has_turn = self.rotation.front() == Some(tenant);
+        if left == 0 {
+            self.waiting.remove(tenant);
+            self.rotation.retain(|other| other != tenant);
+        }
+        if has_turn {
+            self.turns_left = self.turns_left.saturating_sub(u32::from(served));
+            if left != 0 && self.turns_left == 0 {
+                self.rotation.rotate_left(1);
+            }
+            if left == 0 || self.turns_left == 0 {
+                self.turns_left = self.rotation.front().map_or(0, |next| turns.weight(next.as_ref()));
+            }
+        }
+        Some(waiter)
+    }
+}
+
+/// The waiters of one limit.
+#[derive(Debug)]
+pub struct Line<T> {
+    classes: BTreeMap<Priority, Class<T>>,
+    len: usize,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self { classes: BTreeMap::new(), len: 0 }
+    }
+}
+
+impl<T> Line<T> {
+    /// How many wait.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Takes `candidate` in, at the place its ticket gives it among its tenant's calls.
+    pub fn join(&mut self, candidate: Candidate, waiter: T, turns: &Turns) {
+        self.classes.entry(candidate.priority).or_default().insert(candidate, waiter, turns);
+        self.len += 1;
+    }
+
+    /// Whose turn it is.
+    #[must_use]
+    pub fn head(&self, turns: &Turns) -> Option<(&Candidate, &T)> {
+        let heads = self.classes.values().filter_map(Class::head);
+        heads.min_by_key(|(candidate, _)| turns.served_as_if_joined(candidate))
+    }
+
+    /// Whether `candidate` would be served before the one whose turn it is.
+    #[must_use]
+    pub fn would_lead(&self, candidate: &Candidate, turns: &Turns) -> bool {
+        let Some((head, _)) = self.head(turns) else { return true };
+        if head.priority == candidate.priority {
+            return head.tenant == candidate.tenant && candidate.ticket < head.ticket;
+        }
+        turns.served_as_if_joined(candidate) < turns.served_as_if_joined(head)
+    }
+
+    /// Takes out the one with this ticket, because it had its turn.
+    pub fn serve(&mut self, candidate: &Candidate, turns: &Turns) -> Option<T> {
+        self.remove(candidate, true, turns)
+    }
+
+    /// Takes out the one with this ticket, because it leaves.
+    pub fn leave(&mut self, candidate: &Candidate, turns: &Turns) -> Option<T> {
+        self.remove(candidate, false, turns)
+    }
+
+    fn remove(&mut self, candidate: &Candidate, served: bool, turns: &Turns) -> Option<T> {
+        let class = self.classes.get_mut(&candidate.priority)?;
+        let waiter = class.remove(&candidate.tenant, candidate.ticket, served, turns)?;
+        if class.rotation.is_empty() {
+            assert!(class.waiting.is_empty(), "a tenant that waits has its turn to come");
+            self.classes.remove(&candidate.priority);
+        }
+        self.len -= 1;
+        Some(waiter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn candidate(ticket: u64, tenant: &str, priority: Priority, joined_at_seconds: u64) -> Candidate {
+        let tenant = if tenant.is_empty() { None } else { Some(Label::parse(tenant).expect("a label")) };
+        let joined_at = Moment::from_nanos(joined_at_seconds * 1_000_000_000);
+        Candidate { ticket: Ticket(ticket), joined_at, priority, tenant }
+    }
+
+    fn line_of(candidates: &[Candidate], turns: &Turns) -> Line<()> {
+        let mut line = Line::default();
+        candidates.iter().for_each(|candidate| line.join(candidate.clone(), (), turns));
+        line
+    }
+
+    fn served(mut line: Line<()>, turns: &Turns) -> Vec<u64> {
+        let mut order = Vec::new();
+        while let Some(head) = line.head(turns).map(|(candidate, ())| candidate.clone()) {
+            line.serve(&head, turns).expect("the head is in the line");
+            order.push(head.ticket.0);
+        }
+        assert!(line.is_empty());
+        order
+    }
+
+    #[test]
+    fn first_come_first_served_also_for_one_that_moved_here() {
+        let turns = Turns::default();
+        let line = line_of(&[3, 1, 2].map(|ticket| candidate(ticket, "", Priority::Normal, 0)), &turns);
+        assert_eq!(served(line, &turns), [1, 2, 3]);
+    }
+
+    #[test]
+    fn tenants_take_turns_however_many_calls_one_of_them_queues() {
+        let turns = Turns::default();
+        let mut candidates: Vec<_> = (1..=4).map(|ticket| candidate(ticket, "greedy", Priority::Normal, 0)).collect();
+        candidates.extend([candidate(5, "modest", Priority::Normal, 9), candidate(6, "third", Priority::Normal, 9)]);
+        assert_eq!(served(line_of(&candidates, &turns), &turns), [1, 5, 6, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_weight_is_the_number_of_turns_in_a_round() {
+        let weights = HashMap::from([(Label::parse("heavy").expect("a label"), 2)]);
+        let turns = Turns { tenant_weights: weights, ..Turns::default() };
+        let mut candidates: Vec<_> = (1..=4).map(|ticket| candidate(ticket, "heavy", Priority::Normal, 0)).collect();
+        candidates.extend((5..=6).map(|ticket| candidate(ticket, "light", Priority::Normal, 0)));
+        assert_eq!(served(line_of(&candidates, &turns), &turns), [1, 2, 5, 3, 4, 6]);
+    }
+
+    #[test]
+    fn a_lower_priority_that_has_aged_goes_before_fresh_calls_of_a_higher_one() {
+        let turns = Turns { aging: Duration::from_secs(30), ..Turns::default() };
+        let candidates = [
+            candidate(1, "", Priority::Low, 0),
+            candidate(2, "", Priority::Normal, 1),
+            candidate(3, "", Priority::High, 20),
+            candidate(4, "", Priority::High, 40),
+            candidate(5, "", Priority::High, 61),
+        ];
+        assert_eq!(served(line_of(&candidates, &turns), &turns), [3, 2, 4, 1, 5]);
+    }
+
+    #[test]
+    fn who_leaves_costs_nobody_a_turn() {
+        let turns = Turns::default();
+        let candidates = [
+            candidate(1, "a", Priority::Normal, 0),
+            candidate(2, "a", Priority::Normal, 0),
+            candidate(3, "b", Priority::Normal, 0),
+        ];
+        let mut line = line_of(&candidates, &turns);
+        assert!(line.leave(&candidates[0], &turns).is_some() && line.leave(&candidates[0], &turns).is_none());
+        assert_eq!(served(line, &turns), [2, 3]);
+    }
+
+    #[test]
+    fn only_who_would_be_served_first_leads() {
+        let turns = Turns::default();
+        let line = line_of(&[candidate(5, "a", Priority::Normal, 10)], &turns);
+        assert!(line.would_lead(&candidate(4, "a", Priority::Normal, 9), &turns));
+        assert!(!line.would_lead(&candidate(6, "a", Priority::Normal, 11), &turns));
+        assert!(!line.would_lead(&candidate(4, "b", Priority::Normal, 9), &turns));
+        assert!(line.would_lead(&candidate(6, "b", Priority::High, 11), &turns));
+        assert!(Line::<()>::default().would_lead(&candidate(6, "b", Priority::Low, 11), &turns));
+    }
+
+    proptest! {
+        /// Between two turns of a tenant, every other tenant that still waits has had one.
+        #[test]
+        fn tenants_alternate(tenants in proptest::collection::vec(0_u8..5, 1..60)) {
+            let turns = Turns::default();
+            let candidates: Vec<_> =
+                (0..).zip(&tenants).map(|(ticket, tenant)| candidate(ticket, &format!("t{tenant}"), Priority::Normal, 0)).collect();
+            let order: Vec<u8> = served(line_of(&candidates, &turns), &turns).iter().map(|ticket| tenants[*ticket as usize]).collect();
+            prop_assert_eq!(order.len(), tenants.len());
+            for (at, tenant) in order.iter().enumerate() {
+                let Some(next) = order[at + 1..].iter().position(|other| other == tenant) else { continue };
+                let between = &order[at + 1..at + 1 + next];
+                for other in order[at + 1 + next..].iter().filter(|other| *other != tenant) {
+                    prop_assert!(between.contains(other), "tenant {other} waits through two turns of {tenant}: {order:?}");
+                }
+            }
+        }
+
+        /// Whoever joins is served or leaves, once.
+        #[test]
+        fn nobody_is_lost(steps in proptest::collection::vec((0_u8..4, 0_u8..4, any::<prop::sample::Index>()), 1..200)) {
+            let turns = Turns::default();
+            let (mut line, mut waiting): (Line<()>, Vec<Candidate>) = (Line::default(), Vec::new());
+            for (ticket, (step, tenant, pick)) in (0..).zip(steps) {
+                if step < 2 {
+                    let priority = [Priority::High, Priority::Normal, Priority::Low][pick.index(3)];
+                    let joins = candidate(ticket, &format!("t{tenant}"), priority, ticket);
+                    line.join(joins.clone(), (), &turns);
+                    waiting.push(joins);
+                } else if step == 2 && !waiting.is_empty() {
+                    prop_assert!(line.leave(&waiting.swap_remove(pick.index(waiting.len())), &turns).is_some());
+                } else if let Some(head) = line.head(&turns).map(|(head, ())| head.clone()) {
+                    prop_assert!(line.serve(&head, &turns).is_some());
+                    waiting.retain(|other| other.ticket != head.ticket);
+                }
+                prop_assert_eq!(line.len(), waiting.len());
+                prop_assert_eq!(line.head(&turns).is_none(), waiting.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Pure policy: what limits, leases, lines and supervisors decide. No runtime, no clock, no I/O; time is an argument.
+
+mod amounts;
+mod backoff;
+mod concurrency;
+mod decision;
+mod definition;
+mod hold_log;
+mod key;
+mod lease;
+mod limit;
+mod line;
+mod meter;
+mod mistake;
+mod moment;
+mod pattern;
+mod request;
+mod restart;
+pub mod retry_after;
+mod rolling_window;
+mod token_bucket;
+
+pub use amounts::{Amount, Amounts, KEYS_PER_REQUEST_MAX};
+pub use backoff::Backoff;
+pub use concurrency::Concurrency;
+pub use decision::{DeniedKey, Grant, LeaseError, Reason, Refusal};
+pub use definition::{Definition, DefinitionFields, Kind, Mode, Overage};
+pub use hold_log::{FreeAt, HoldId, HoldLog};
+pub use key::{KEY_BYTES_MAX, Key};
+pub use lease::{Hold, LABEL_BYTES_MAX, Label, Labels, Lease, LeaseId, LimitIndex};
+pub use limit::{Counters, Limit, LimitState, Verdict};
+pub use line::{Candidate, Line, Priority, Ticket, Turns};
+pub use mistake::{Mistake, summary};
+pub use moment::{Moment, SECONDS_MAX, Seconds};
+pub use pattern::KeyPattern;
+pub use request::{Complete, Renew, Reserve};
+pub use restart::{ChildExit, RestartIntensity, RestartLedger, RestartVerdict};
+pub use rolling_window::RollingWindow;
+pub use token_bucket::TokenBucket;
