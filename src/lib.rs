@@ -1,4 +1,5 @@
 //! Tollgate.
 
+pub mod backends;
 pub mod clock;
 pub mod policy;

@@ -152,6 +152,12 @@ impl Lease {
         self.holds.as_deref().filter(|_| now < self.until)
     }
 
+    /// While it is live: when its last hold will expire.
+    #[must_use]
+    pub fn ends_at(&self) -> Moment {
+        self.until
+    }
+
     /// Puts other log entries in place of the ones its holds have. `renewed` has one per hold, in order.
     pub fn renew(&mut self, renewed: impl IntoIterator<Item = HoldId>) {
         for (hold, id) in self.holds.iter_mut().flatten().zip(renewed) {

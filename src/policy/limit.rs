@@ -117,7 +117,7 @@ impl Limit {
             return Verdict::Decreasing;
         }
         let capacity = self.capacity.get();
-        if amount <= self.meter.available(capacity, now) {
+        if self.meter.has(amount, capacity, now) {
             return Verdict::Fits;
         }
         Verdict::Wait(self.meter.when_available(amount, capacity, now))
@@ -142,7 +142,7 @@ impl Limit {
     pub fn reserve(&mut self, amount: u64, now: Moment) -> HoldId {
         let now = self.advance(now);
         if self.enforces() {
-            assert!(amount <= self.meter.available(self.capacity.get(), now), "only what fits is reserved");
+            assert!(self.meter.has(amount, self.capacity.get(), now), "only what fits is reserved");
         }
         self.meter.reserve(amount, now)
     }
@@ -163,6 +163,15 @@ impl Limit {
         }
         self.pay_debt();
         freed
+    }
+
+    /// Whether [`Self::renew`] will succeed.
+    pub fn can_renew(&mut self, hold: HoldId, now: Moment) -> bool {
+        self.advance(now);
+        match &self.meter {
+            Meter::Concurrency(concurrency) => concurrency.log.amount(hold).is_some(),
+            Meter::Rolling(_) | Meter::TokenBucket(_) => true,
+        }
     }
 
     /// Extends a concurrency hold; `None` if it has expired. Other holds stay as they are.

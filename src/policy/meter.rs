@@ -56,9 +56,17 @@ impl Meter {
     pub(super) fn expire(&mut self, now: Moment) {
         match self {
             Self::Rolling(RollingWindow { log, .. }) | Self::Concurrency(Concurrency { log, .. }) => log.expire(now),
-            Self::TokenBucket(bucket) => {
-                bucket.available(now);
+            Self::TokenBucket(_) => {} // Refills whenever it is asked.
+        }
+    }
+
+    /// Whether `amount` is free.
+    pub(super) fn has(&mut self, amount: u64, capacity: u64, now: Moment) -> bool {
+        match self {
+            Self::Rolling(RollingWindow { log, .. }) | Self::Concurrency(Concurrency { log, .. }) => {
+                log.held() + u128::from(amount) <= u128::from(capacity)
             }
+            Self::TokenBucket(bucket) => bucket.has(amount, now),
         }
     }
 
@@ -91,8 +99,7 @@ impl Meter {
             Self::Concurrency(concurrency) => concurrency.hold(amount, now),
             Self::TokenBucket(bucket) => {
                 bucket.reserve(amount, now);
-                let refilled = bucket.when_full(now);
-                HoldId::ending(refilled.max(now.after(BUCKET_LEASE_MIN)))
+                HoldId::ending(now.after(bucket.fill_time().max(BUCKET_LEASE_MIN)))
             }
         }
     }

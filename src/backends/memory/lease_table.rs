@@ -1,0 +1,99 @@
+//! All leases, found by id. Records that are over are reclaimed by a hand that walks round the table, so that there is
+//! no queue of expiries to keep in step with completions.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use slab::Slab;
+use std::hash::BuildHasher;
+
+use crate::policy::{Lease, LeaseId, Moment};
+
+/// How far the hand looks for a record to reclaim when the table is full.
+const HAND_STEPS_WHEN_FULL: usize = 256;
+
+/// The place of a lease in its table.
+pub(super) type LeaseIndex = usize;
+
+#[derive(Debug)]
+pub(super) struct LeaseTable {
+    leases: Slab<Lease>,
+    by_id: HashTable<u32>,
+    hasher: RandomState,
+    hand: usize,
+    max: usize,
+}
+
+impl LeaseTable {
+    pub(super) fn new(max: usize) -> Self {
+        assert!(u32::try_from(max).is_ok(), "leases are numbered with 32 bits");
+        Self { leases: Slab::new(), by_id: HashTable::new(), hasher: RandomState::default(), hand: 0, max }
+    }
+
+    pub(super) fn find(&self, id: LeaseId) -> Option<LeaseIndex> {
+        let same = |index: &u32| self.leases[*index as usize].id() == id;
+        self.by_id.find(self.hasher.hash_one(id), same).map(|index| *index as usize)
+    }
+
+    pub(super) fn get(&self, index: LeaseIndex) -> &Lease {
+        &self.leases[index]
+    }
+
+    pub(super) fn get_mut(&mut self, index: LeaseIndex) -> &mut Lease {
+        &mut self.leases[index]
+    }
+
+    /// Makes sure that one more fits, if need be by forgetting a finished lease before its time.
+    pub(super) fn make_room(&mut self) -> bool {
+        if self.leases.len() < self.max {
+            return true;
+        }
+        for _ in 0..HAND_STEPS_WHEN_FULL {
+            let index = self.step();
+            if self.leases.get(index).is_some_and(Lease::is_finished) {
+                self.forget(index);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The id must not be in the table.
+    pub(super) fn insert(&mut self, lease: Lease) {
+        let hash = self.hasher.hash_one(lease.id());
+        let index = self.leases.insert(lease);
+        assert!(index < self.max, "room is made before a lease is granted");
+        let (leases, hasher) = (&self.leases, &self.hasher);
+        let rehash = |index: &u32| hasher.hash_one(leases[*index as usize].id());
+        self.by_id.insert_unique(hash, index as u32, rehash);
+    }
+
+    /// Moves the hand one step; what it points at now may be an empty place.
+    pub(super) fn step(&mut self) -> LeaseIndex {
+        self.hand = if self.hand + 1 < self.places() { self.hand + 1 } else { 0 };
+        self.hand
+    }
+
+    /// Whether there is a lease at `index` that ended by itself and is still to be settled.
+    pub(super) fn has_expired(&self, index: LeaseIndex, now: Moment) -> bool {
+        self.leases.get(index).is_some_and(|lease| lease.has_expired(now))
+    }
+
+    /// Forgets the lease at `index` if it has been over for long enough.
+    pub(super) fn forget_if_over(&mut self, index: LeaseIndex, now: Moment) {
+        if self.leases.get(index).is_some_and(|lease| lease.is_forgettable(now)) {
+            self.forget(index);
+        }
+    }
+
+    /// How many places one round of the hand has.
+    pub(super) fn places(&self) -> usize {
+        self.leases.capacity()
+    }
+
+    fn forget(&mut self, index: LeaseIndex) {
+        let lease = self.leases.remove(index);
+        let same = |other: &u32| *other as usize == index;
+        let entry = self.by_id.find_entry(self.hasher.hash_one(lease.id()), same);
+        entry.expect("every lease is found by its id").remove();
+    }
+}

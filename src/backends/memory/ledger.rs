@@ -1,0 +1,258 @@
+//! The books: one atomic decision over all limits that a call touches. Everything here runs under one lock, which is
+//! held for less than a microsecond: a decision over four keys costs less than four locks would.
+
+use smallvec::SmallVec;
+
+use super::lease_table::LeaseTable;
+use super::limit_table::{LimitTable, Unresolved};
+use super::refusal;
+use super::{MemoryOptions, Settled};
+use crate::policy::{
+    Amount, Amounts, Complete, Grant, Hold, HoldId, Key, Lease, LeaseError, LimitIndex, LimitState, Moment, Reason,
+    Refusal, Renew, Reserve, Verdict,
+};
+
+/// As many limits as a request usually names; more are kept on the heap.
+type Indices = SmallVec<[LimitIndex; 8]>;
+
+/// How many places of each table one step of housekeeping looks at: some tens of microseconds under the lock.
+const SWEEP_PLACES: usize = 256;
+
+/// Counts of the whole ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LedgerCounters {
+    pub(super) granted: u64,
+    pub(super) denied: u64,
+    pub(super) completed: u64,
+    pub(super) expired: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) limits: LimitTable,
+    pub(super) leases: LeaseTable,
+    pub(super) counters: LedgerCounters,
+    pub(super) options: MemoryOptions,
+    now: Moment,
+    /// Places looked at in this round of housekeeping.
+    swept: usize,
+    /// Watched limits that may have room again; told to the observer after the lock is released.
+    pub(super) freed: Vec<Key>,
+}
+
+impl Ledger {
+    pub(super) fn new(options: MemoryOptions) -> Self {
+        Self {
+            limits: LimitTable::new(options.max_instances),
+            leases: LeaseTable::new(options.max_leases),
+            counters: LedgerCounters::default(),
+            options,
+            now: Moment::START,
+            swept: 0,
+            freed: Vec::new(),
+        }
+    }
+
+    /// Callers read the clock before they get the lock, so that one may come with an older time than the last.
+    pub(super) fn advance(&mut self, now: Moment) -> Moment {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    pub(super) fn reserve(&mut self, request: &Reserve, now: Moment, unix_ms: u64) -> Result<Grant, Box<Refusal>> {
+        assert!(!request.amounts.is_empty(), "a reservation names at least one key");
+        if let Some(answer) = self.answer_of_lease(request, now) {
+            return answer;
+        }
+        let limits = self.resolve(&request.amounts, now)?;
+        if !self.all_fit(&limits, &request.amounts, now) {
+            self.refuse(&limits, &request.amounts, now)?;
+        }
+        if !self.leases.make_room() {
+            return Err(Box::new(Refusal::overloaded(self.options.overloaded_retry_after)));
+        }
+        let charge = |(index, amount): (&LimitIndex, &Amount)| {
+            let slot = self.limits.slot_mut(*index);
+            slot.leases += 1;
+            // Only a shadow limit is charged more than 64 bits can hold.
+            let amount = u64::try_from(amount.amount).unwrap_or(u64::MAX);
+            Hold { limit: *index, amount, id: slot.limit.reserve(amount, now) }
+        };
+        let holds: Box<[Hold]> = limits.iter().zip(&request.amounts).map(charge).collect();
+        self.leases.insert(Lease::new(request.lease_id, unix_ms, holds, &request.labels));
+        self.counters.granted += 1;
+        Ok(Grant { lease_id: request.lease_id, reserved_at_unix_ms: unix_ms })
+    }
+
+    pub(super) fn peek(&mut self, amounts: &Amounts, now: Moment) -> Result<(), Box<Refusal>> {
+        let limits = self.resolve(amounts, now)?;
+        if self.all_fit(&limits, amounts, now) {
+            return Ok(());
+        }
+        match refusal::of(&mut self.limits, &limits, amounts, now, self.options.decreasing_retry_after) {
+            Some(refusal) => Err(Box::new(refusal)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn complete(&mut self, request: &Complete, now: Moment) -> Result<(), LeaseError> {
+        let Some(index) = self.leases.find(request.lease_id) else { return Ok(()) };
+        let Some(holds) = self.leases.get(index).live_holds(now) else { return Ok(()) };
+        let holds_key = |amount: &Amount| holds.iter().any(|hold| self.limits.slot(hold.limit).key == amount.key);
+        if let Some(stray) = request.actuals.iter().find(|amount| !holds_key(amount)) {
+            return Err(LeaseError::KeyNotHeld(stray.key.clone()));
+        }
+        self.counters.completed += 1;
+        self.finish(index, &request.actuals, now);
+        Ok(())
+    }
+
+    pub(super) fn renew(&mut self, request: &Renew, now: Moment) -> Result<Moment, LeaseError> {
+        let index = self.leases.find(request.lease_id).ok_or(LeaseError::Finished)?;
+        let holds = self.leases.get(index).live_holds(now).ok_or(LeaseError::Finished)?;
+        let holds: SmallVec<[Hold; 8]> = holds.into();
+        // All or nothing here too: a lease that lost one of its slots is not renewed by half.
+        if !holds.iter().all(|hold| self.limits.slot_mut(hold.limit).limit.can_renew(hold.id, now)) {
+            return Err(LeaseError::Finished);
+        }
+        let renewed: SmallVec<[HoldId; 8]> = holds
+            .iter()
+            .map(|hold| {
+                let limit = &mut self.limits.slot_mut(hold.limit).limit;
+                limit.renew(hold.id, request.timeout, now).expect("a hold that lives can be renewed")
+            })
+            .collect();
+        let lease = self.leases.get_mut(index);
+        lease.renew(renewed);
+        Ok(lease.ends_at())
+    }
+
+    pub(super) fn settle(&mut self, key: &Key, now: Moment) -> Settled {
+        let Some(index) = self.limits.existing(key, now) else { return Settled::Unknown };
+        self.settle_decrease(index, now);
+        let limit = &mut self.limits.slot_mut(index).limit;
+        match limit.state() {
+            LimitState::Active => Settled::Active,
+            LimitState::Decreasing { .. } => Settled::Decreasing { next_change: limit.next_change(now) },
+        }
+    }
+
+    /// One step of housekeeping over both tables; says whether it ended a round over all of them.
+    pub(super) fn sweep_step(&mut self, now: Moment) -> bool {
+        for _ in 0..SWEEP_PLACES {
+            let index = self.leases.step();
+            if self.leases.has_expired(index, now) {
+                self.counters.expired += 1;
+                self.finish(index, &Amounts::default(), now);
+            }
+            self.leases.forget_if_over(index, now);
+            self.limits.sweep_one(now);
+        }
+        self.swept += SWEEP_PLACES;
+        let round_ended = self.leases.places().max(self.limits.places()) <= self.swept;
+        if round_ended {
+            self.swept = 0;
+        }
+        round_ended
+    }
+
+    /// The lease's own answer, if the id is known.
+    fn answer_of_lease(&self, request: &Reserve, now: Moment) -> Option<Result<Grant, Box<Refusal>>> {
+        let lease = self.leases.get(self.leases.find(request.lease_id)?);
+        let refuse = |reason| Some(Err(Box::new(Refusal::permanent(reason))));
+        let Some(holds) = lease.live_holds(now) else { return refuse(Reason::LeaseFinished) };
+        let is_held = |amount: &Amount| {
+            let same = |hold: &Hold| {
+                u128::from(hold.amount) == amount.amount.min(u128::from(u64::MAX))
+                    && self.limits.slot(hold.limit).key == amount.key
+            };
+            holds.iter().any(same)
+        };
+        if holds.len() != request.amounts.len() || !request.amounts.iter().all(is_held) {
+            let problem =
+                "`lease_id` is in use for other `requirements`; send a new `lease_id` with every new reservation";
+            return refuse(Reason::InvalidRequest(problem.to_owned()));
+        }
+        Some(Ok(Grant { lease_id: lease.id(), reserved_at_unix_ms: lease.reserved_at_unix_ms() }))
+    }
+
+    fn resolve(&mut self, amounts: &Amounts, now: Moment) -> Result<Indices, Box<Refusal>> {
+        let mut limits = Indices::new();
+        let mut is_full = false;
+        for amount in amounts {
+            match self.limits.resolve(&amount.key, now) {
+                Ok(index) => limits.push(index),
+                Err(Unresolved::TooManyInstances) => is_full = true,
+                Err(Unresolved::Unknown) => {
+                    return Err(Box::new(Refusal::permanent(Reason::UnknownLimitKey(amount.key.clone()))));
+                }
+            }
+        }
+        if is_full {
+            return Err(Box::new(Refusal::overloaded(self.options.overloaded_retry_after)));
+        }
+        Ok(limits)
+    }
+
+    fn all_fit(&mut self, limits: &Indices, amounts: &Amounts, now: Moment) -> bool {
+        limits.iter().zip(amounts).all(|(index, amount)| {
+            let slot = self.limits.slot_mut(*index);
+            slot.limit.verdict(amount.amount, now) == Verdict::Fits
+        })
+    }
+
+    /// Something does not fit: counts it, and refuses unless only shadow limits object.
+    fn refuse(&mut self, limits: &Indices, amounts: &Amounts, now: Moment) -> Result<(), Box<Refusal>> {
+        for index in limits {
+            self.settle_decrease(*index, now);
+        }
+        for (index, amount) in limits.iter().zip(amounts) {
+            let (slot, family) = self.limits.with_family(*index);
+            if slot.limit.verdict(amount.amount, now) == Verdict::Fits {
+                continue;
+            }
+            let counters = &mut family.expect("a limit that was resolved has a definition").counters;
+            if slot.limit.refuse() {
+                counters.denied += 1;
+            } else {
+                counters.would_deny += 1;
+            }
+        }
+        match refusal::of(&mut self.limits, limits, amounts, now, self.options.decreasing_retry_after) {
+            Some(refusal) => {
+                self.counters.denied += 1;
+                Err(Box::new(refusal))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a lease that still holds something.
+    fn finish(&mut self, index: usize, actuals: &Amounts, now: Moment) {
+        let Some(holds) = self.leases.get_mut(index).finish(now) else { return };
+        for hold in &holds {
+            let (slot, family) = self.limits.with_family(hold.limit);
+            let actual = actuals.iter().find(|actual| actual.key == slot.key).map(|actual| actual.amount);
+            let overage = slot.limit.counters().overage;
+            let freed = slot.limit.complete(hold.id, hold.amount, actual, now);
+            if let Some(family) = family {
+                family.counters.overage += slot.limit.counters().overage - overage;
+            }
+            if freed && slot.watched {
+                self.freed.push(slot.key.clone());
+            }
+            self.settle_decrease(hold.limit, now);
+            self.limits.release(hold.limit);
+        }
+    }
+
+    fn settle_decrease(&mut self, index: LimitIndex, now: Moment) {
+        let (slot, family) = self.limits.with_family(index);
+        if let (LimitState::Decreasing { .. }, Some(family)) = (slot.limit.state(), family)
+            && slot.limit.settle(&family.registered.definition, now)
+            && slot.watched
+        {
+            self.freed.push(slot.key.clone());
+        }
+    }
+}

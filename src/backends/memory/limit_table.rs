@@ -1,0 +1,296 @@
+//! All limits, found by key, and the definitions they come from. An instance of a template is made on first use.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use slab::Slab;
+
+use crate::backends::Registered;
+use crate::policy::{Counters, Key, KeyPattern, Limit, LimitIndex, LimitState, Moment};
+
+/// How far the hand looks for an idle instance when a template has as many as it may.
+const HAND_STEPS_WHEN_FULL: usize = 256;
+
+/// One limit and what the ledger must know of it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) key: Key,
+    pub(super) limit: Limit,
+    /// How many live leases hold something of it. It is kept until there are none, also when it is deleted.
+    pub(super) leases: u32,
+    pub(super) watched: bool,
+    /// The definition it follows; `None` once it is deleted.
+    family: Option<u32>,
+    /// The table's epoch when it last looked for its definition.
+    epoch: u32,
+}
+
+/// A definition with all limits that follow it: one, or a template's instances.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) registered: Arc<Registered>,
+    pub(super) counters: Counters,
+    instances: usize,
+}
+
+/// Why a key has no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    Unknown,
+    TooManyInstances,
+}
+
+#[derive(Debug)]
+pub(super) struct LimitTable {
+    slots: Slab<Slot>,
+    by_key: HashTable<u32>,
+    hasher: RandomState,
+    families: Slab<Family>,
+    by_pattern: HashMap<Box<str>, u32, RandomState>,
+    /// Families of templates, the one to prefer first.
+    templates: Vec<u32>,
+    /// Rises with every change of a definition; a limit that is behind looks for its definition again when it is used.
+    epoch: u32,
+    hand: usize,
+    max_instances: usize,
+}
+
+impl LimitTable {
+    pub(super) fn new(max_instances: usize) -> Self {
+        Self {
+            slots: Slab::new(),
+            by_key: HashTable::new(),
+            hasher: RandomState::default(),
+            families: Slab::new(),
+            by_pattern: HashMap::default(),
+            templates: Vec::new(),
+            epoch: 0,
+            hand: 0,
+            max_instances,
+        }
+    }
+
+    /// The limit of `key`, up to date with its definition, made now if a template covers it.
+    pub(super) fn resolve(&mut self, key: &Key, now: Moment) -> Result<LimitIndex, Unresolved> {
+        match self.find(key) {
+            Some(index) if self.slots[index.0 as usize].epoch == self.epoch => Ok(index),
+            Some(index) if self.refresh(index, now) => Ok(index),
+            _ => self.instantiate(key, now),
+        }
+    }
+
+    /// The limit of `key`, up to date, if it exists; makes none.
+    pub(super) fn existing(&mut self, key: &Key, now: Moment) -> Option<LimitIndex> {
+        let index = self.find(key)?;
+        (self.slots[index.0 as usize].epoch == self.epoch || self.refresh(index, now)).then_some(index)
+    }
+
+    pub(super) fn slot(&self, index: LimitIndex) -> &Slot {
+        &self.slots[index.0 as usize]
+    }
+
+    pub(super) fn slot_mut(&mut self, index: LimitIndex) -> &mut Slot {
+        &mut self.slots[index.0 as usize]
+    }
+
+    /// The limit with its family; `None` for the family of a deleted limit.
+    pub(super) fn with_family(&mut self, index: LimitIndex) -> (&mut Slot, Option<&mut Family>) {
+        let slot = &mut self.slots[index.0 as usize];
+        let family = slot.family.map(|family| &mut self.families[family as usize]);
+        (slot, family)
+    }
+
+    /// The definition that covers `key`.
+    pub(super) fn definition_of(&self, key: &Key) -> Option<&Arc<Registered>> {
+        self.family_of(key).map(|family| &self.families[family as usize].registered)
+    }
+
+    /// Takes a definition in force. Says how it stands, for the one limit of an exact definition.
+    pub(super) fn apply(&mut self, registered: &Arc<Registered>, now: Moment) -> LimitState {
+        let pattern = &registered.definition.pattern;
+        match self.family_with(pattern) {
+            Some(family) => {
+                let family = &mut self.families[family as usize];
+                if registered.version < family.registered.version {
+                    return LimitState::Active;
+                }
+                family.registered = Arc::clone(registered);
+            }
+            None => {
+                let family = Family { registered: Arc::clone(registered), counters: Counters::default(), instances: 0 };
+                let index = self.families.insert(family) as u32;
+                self.by_pattern.insert(pattern.as_str().into(), index);
+                if pattern.is_template() {
+                    let place = self.templates.partition_point(|other| {
+                        self.families[*other as usize].registered.definition.pattern.precedence(pattern)
+                            == Ordering::Less
+                    });
+                    self.templates.insert(place, index);
+                }
+            }
+        }
+        self.epoch += 1;
+        let Some(key) = pattern.as_key() else { return LimitState::Active };
+        let index = self.resolve(&key, now).expect("an exact definition has no bound on its one limit");
+        self.slot(index).limit.state()
+    }
+
+    /// Takes a definition out; returns the watched limits that are gone.
+    pub(super) fn remove(&mut self, pattern: &KeyPattern, now: Moment) -> Vec<Key> {
+        let Some(family) = self.family_with(pattern) else { return Vec::new() };
+        self.epoch += 1;
+        self.templates.retain(|other| *other != family);
+        let members: Vec<_> =
+            self.slots.iter().filter(|(_, slot)| slot.family == Some(family)).map(|(index, _)| index).collect();
+        let mut watched = Vec::new();
+        for index in members {
+            let slot = &self.slots[index];
+            watched.extend(slot.watched.then(|| slot.key.clone()));
+            self.retire(LimitIndex(index as u32));
+        }
+        assert_eq!(self.families[family as usize].instances, 0, "every limit of a removed definition is retired");
+        self.families.remove(family as usize);
+        self.by_pattern.remove(pattern.as_str());
+        // What a template still covers goes on as its instance.
+        watched.iter().for_each(|key| {
+            if let Ok(index) = self.resolve(key, now) {
+                self.slot_mut(index).watched = true;
+            }
+        });
+        watched
+    }
+
+    /// A lease that held something of the limit is over.
+    pub(super) fn release(&mut self, index: LimitIndex) {
+        let slot = self.slot_mut(index);
+        slot.leases = slot.leases.checked_sub(1).expect("every hold was counted");
+        if slot.leases == 0 && slot.family.is_none() {
+            self.slots.remove(index.0 as usize);
+        }
+    }
+
+    /// Looks at the next place; drops the instance there if it is idle and nothing is owed.
+    pub(super) fn sweep_one(&mut self, now: Moment) {
+        self.hand = if self.hand + 1 < self.places() { self.hand + 1 } else { 0 };
+        self.drop_if_idle(self.hand, now, false);
+    }
+
+    /// How many places one round of the hand has.
+    pub(super) fn places(&self) -> usize {
+        self.slots.capacity()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn families(&self) -> impl Iterator<Item = &Family> {
+        self.families.iter().map(|(_, family)| family)
+    }
+
+    /// Limits from place `cursor` on, with their place.
+    pub(super) fn from(&self, cursor: usize) -> impl Iterator<Item = (usize, LimitIndex)> {
+        (cursor..self.places())
+            .filter(|place| self.slots.get(*place).is_some_and(|slot| slot.family.is_some()))
+            .map(|place| (place, LimitIndex(place as u32)))
+    }
+
+    fn find(&self, key: &Key) -> Option<LimitIndex> {
+        let same = |index: &u32| self.slots[*index as usize].key == *key;
+        self.by_key.find(self.hasher.hash_one(key.as_str()), same).map(|index| LimitIndex(*index))
+    }
+
+    fn family_with(&self, pattern: &KeyPattern) -> Option<u32> {
+        self.by_pattern.get(pattern.as_str()).copied()
+    }
+
+    /// The exact definition of `key`, else the best template that covers it.
+    fn family_of(&self, key: &Key) -> Option<u32> {
+        let covers =
+            |family: &&u32| self.families[**family as usize].registered.definition.pattern.matches(key.as_str());
+        self.by_pattern.get(key.as_str()).or_else(|| self.templates.iter().find(covers)).copied()
+    }
+
+    /// Brings a limit up to date after some definition changed. False if it had to be given up.
+    fn refresh(&mut self, index: LimitIndex, now: Moment) -> bool {
+        let epoch = self.epoch;
+        let slot = &self.slots[index.0 as usize];
+        let (old, new) = (slot.family, self.family_of(&slot.key));
+        let keeps = new.is_some_and(|new| slot.limit.is_of_kind(&self.families[new as usize].registered.definition));
+        if !keeps {
+            self.retire(index);
+            return false;
+        }
+        if old != new {
+            self.count_instance(old, |instances| *instances -= 1);
+            self.count_instance(new, |instances| *instances += 1);
+        }
+        let (slot, family) = (&mut self.slots[index.0 as usize], &self.families[new.expect("kept") as usize]);
+        slot.limit.redefine(&family.registered.definition, now);
+        slot.family = new;
+        slot.epoch = epoch;
+        true
+    }
+
+    fn instantiate(&mut self, key: &Key, now: Moment) -> Result<LimitIndex, Unresolved> {
+        let family = self.family_of(key).ok_or(Unresolved::Unknown)?;
+        let registered = Arc::clone(&self.families[family as usize].registered);
+        let is_template = registered.definition.pattern.is_template();
+        if is_template && self.max_instances <= self.families[family as usize].instances && !self.make_room(family, now)
+        {
+            return Err(Unresolved::TooManyInstances);
+        }
+        let limit = Limit::new(&registered.definition, now);
+        let slot = Slot { key: key.clone(), limit, leases: 0, watched: false, family: Some(family), epoch: self.epoch };
+        let index = self.slots.insert(slot) as u32;
+        self.families[family as usize].instances += 1;
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let rehash = |index: &u32| hasher.hash_one(slots[*index as usize].key.as_str());
+        self.by_key.insert_unique(hasher.hash_one(key.as_str()), index, rehash);
+        Ok(LimitIndex(index))
+    }
+
+    /// Drops one idle instance of a full template, also one that only its accounting debt kept.
+    fn make_room(&mut self, family: u32, now: Moment) -> bool {
+        (0..HAND_STEPS_WHEN_FULL).any(|_| {
+            self.hand = if self.hand + 1 < self.places() { self.hand + 1 } else { 0 };
+            self.slots.get(self.hand).is_some_and(|slot| slot.family == Some(family))
+                && self.drop_if_idle(self.hand, now, true)
+        })
+    }
+
+    fn drop_if_idle(&mut self, place: usize, now: Moment, despite_debt: bool) -> bool {
+        let Some(slot) = self.slots.get_mut(place) else { return false };
+        let Some(family) = slot.family.map(|family| &self.families[family as usize]) else { return false };
+        let is_idle = family.registered.definition.pattern.is_template()
+            && slot.leases == 0
+            && !slot.watched
+            && slot.limit.is_idle(now)
+            && (despite_debt || slot.limit.debt() == 0);
+        if is_idle {
+            self.retire(LimitIndex(place as u32));
+        }
+        is_idle
+    }
+
+    /// Takes a limit out of use; its place is freed once no lease holds anything of it.
+    fn retire(&mut self, index: LimitIndex) {
+        let place = index.0 as usize;
+        let hash = self.hasher.hash_one(self.slots[place].key.as_str());
+        let entry = self.by_key.find_entry(hash, |other| *other == index.0);
+        entry.expect("every limit in use is found by its key").remove();
+        let family = self.slots[place].family.take();
+        self.count_instance(family, |instances| *instances -= 1);
+        if self.slots[place].leases == 0 {
+            self.slots.remove(place);
+        }
+    }
+
+    fn count_instance(&mut self, family: Option<u32>, change: impl FnOnce(&mut usize)) {
+        change(&mut self.families[family.expect("a limit in use has a definition") as usize].instances);
+    }
+}

@@ -1,0 +1,162 @@
+//! The ledger in memory: exact, in process, no I/O. It forgets everything when the process ends.
+
+mod lease_table;
+mod ledger;
+mod limit_table;
+mod refusal;
+mod views;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::{Backend, BackendError, Health, LeaseView, Observer, Registered, Reply, Settled, Totals, Usage, UsagePage};
+use crate::clock::Clock;
+use crate::policy::{
+    Amounts, Complete, Grant, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Reason, Refusal, Renew, Reserve,
+};
+use ledger::Ledger;
+
+const POISONED: &str = "the ledger was left in the middle of a change by a panic; restart the process";
+
+/// Bounds and waits of the ledger in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryOptions {
+    /// The most live instances of one template.
+    pub max_instances: usize,
+    /// The most leases remembered, finished ones included.
+    pub max_leases: usize,
+    /// How long a caller is asked to wait while a capacity is being lowered.
+    pub decreasing_retry_after: Duration,
+    /// How long a caller is asked to wait when a bound is reached.
+    pub overloaded_retry_after: Duration,
+}
+
+impl Default for MemoryOptions {
+    fn default() -> Self {
+        Self {
+            max_instances: 1_000_000,
+            max_leases: 1_000_000,
+            decreasing_retry_after: Duration::from_secs(10),
+            overloaded_retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The ledger in memory. See [`Backend`] for what it does.
+pub struct MemoryLedger {
+    clock: Clock,
+    observer: Arc<dyn Observer>,
+    ledger: Mutex<Ledger>,
+}
+
+impl MemoryLedger {
+    /// Empty books. `observer` is told when a watched limit may have room again.
+    #[must_use]
+    pub fn new(clock: Clock, options: MemoryOptions, observer: Arc<dyn Observer>) -> Self {
+        Self { clock, observer, ledger: Mutex::new(Ledger::new(options)) }
+    }
+
+    /// Runs `change` under the lock with the time, then tells the observer what it freed.
+    fn locked<T>(&self, change: impl FnOnce(&mut Ledger, Moment) -> T) -> Result<T, BackendError> {
+        let now = self.clock.now();
+        let mut ledger = self.lock()?;
+        let now = ledger.advance(now);
+        let answer = change(&mut ledger, now);
+        if ledger.freed.is_empty() {
+            return Ok(answer);
+        }
+        let freed = std::mem::take(&mut ledger.freed);
+        drop(ledger);
+        freed.iter().for_each(|key| self.observer.capacity_freed(key));
+        Ok(answer)
+    }
+
+    /// A panic under the lock may have left half a change: what follows would be decided on wrong books.
+    fn lock(&self) -> Result<MutexGuard<'_, Ledger>, BackendError> {
+        self.ledger.lock().map_err(|_| BackendError(POISONED.to_owned()))
+    }
+}
+
+fn refused(error: BackendError) -> Box<Refusal> {
+    Box::new(Refusal::permanent(Reason::BackendError(error.0)))
+}
+
+impl Backend for MemoryLedger {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn apply(&self, registered: &Arc<Registered>) -> Reply<Result<LimitState, BackendError>> {
+        Reply::Now(self.locked(|ledger, now| ledger.limits.apply(registered, now)))
+    }
+
+    fn remove(&self, pattern: &KeyPattern) -> Reply<Result<(), BackendError>> {
+        Reply::Now(self.locked(|ledger, now| {
+            let gone = ledger.limits.remove(pattern, now);
+            ledger.freed.extend(gone);
+        }))
+    }
+
+    fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
+        let decide = |ledger: &mut Ledger, now| ledger.reserve(request, now, self.clock.unix_ms_at(now));
+        Reply::Now(self.locked(decide).map_err(refused).flatten())
+    }
+
+    fn peek(&self, amounts: &Amounts) -> Reply<Result<(), Box<Refusal>>> {
+        Reply::Now(self.locked(|ledger, now| ledger.peek(amounts, now)).map_err(refused).flatten())
+    }
+
+    fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
+        let done = self.locked(|ledger, now| ledger.complete(request, now));
+        Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
+    }
+
+    fn renew(&self, request: &Renew) -> Reply<Result<Moment, LeaseError>> {
+        let done = self.locked(|ledger, now| ledger.renew(request, now));
+        Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
+    }
+
+    fn lease(&self, lease_id: LeaseId) -> Reply<Result<Option<LeaseView>, BackendError>> {
+        Reply::Now(self.locked(|ledger, now| ledger.lease_view(lease_id, now)))
+    }
+
+    fn usage(&self, key: &Key) -> Reply<Result<Option<Usage>, BackendError>> {
+        Reply::Now(self.locked(|ledger, now| ledger.usage(key, now)))
+    }
+
+    fn usages(&self, cursor: u64, count: usize) -> Reply<Result<UsagePage, BackendError>> {
+        Reply::Now(self.locked(|ledger, now| ledger.usages(cursor, count, now)))
+    }
+
+    fn settle(&self, key: &Key) -> Reply<Result<Settled, BackendError>> {
+        Reply::Now(self.locked(|ledger, now| ledger.settle(key, now)))
+    }
+
+    fn watch(&self, key: &Key, watched: bool) {
+        // A poisoned ledger answers nobody, so there is nothing to hear of.
+        let _ = self.locked(|ledger, now| {
+            if let Some(index) = ledger.limits.existing(key, now) {
+                ledger.limits.slot_mut(index).watched = watched;
+            }
+        });
+    }
+
+    fn sweep(&self) -> bool {
+        let round_ended = self.locked(Ledger::sweep_step).unwrap_or(true);
+        if round_ended {
+            self.clock.follow_wall_clock();
+        }
+        !round_ended
+    }
+
+    fn totals(&self) -> Totals {
+        self.locked(|ledger, _| ledger.totals()).unwrap_or_default()
+    }
+
+    fn health(&self) -> Health {
+        match self.lock() {
+            Ok(_) => Health::Up,
+            Err(error) => Health::Down(error.0),
+        }
+    }
+}
