@@ -1,4 +1,5 @@
 //! Tollgate.
 
 pub mod clock;
+pub mod config;
 pub mod policy;
