@@ -2,4 +2,5 @@
 
 pub mod backends;
 pub mod clock;
+pub mod config;
 pub mod policy;

@@ -1,0 +1,104 @@
+//! The environment variables that are Tollgate's, as a value: only this file reads the process's own.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use crate::policy::Mistake;
+
+/// What every variable's name starts with.
+pub const PREFIX: &str = "TOLLGATE_";
+
+/// URL of a running server, for the client commands.
+pub const SERVER: &str = "TOLLGATE_SERVER";
+/// Token for a running server, for the client commands.
+pub const TOKEN: &str = "TOLLGATE_TOKEN";
+/// A token of the scope `admin`; never in a file that is shown around.
+pub const ADMIN_TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";
+/// A token of the scope `client`.
+pub const CLIENT_TOKEN: &str = "TOLLGATE_CLIENT_TOKEN";
+
+/// Kubernetes puts such variables into every pod that runs beside a service named `tollgate`.
+const FOREIGN_PREFIXES: [&str; 2] = ["TOLLGATE_PORT", "TOLLGATE_SERVICE_"];
+
+/// The variables whose names start with [`PREFIX`].
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, OsString>);
+
+impl Environment {
+    /// Those of this process.
+    #[must_use]
+    pub fn from_process() -> Self {
+        Self::collect(std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value)))
+    }
+
+    /// Those among `pairs`.
+    #[must_use]
+    pub fn from_pairs<N: Into<String>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self::collect(pairs.into_iter().map(|(name, value)| (name.into(), value.into())))
+    }
+
+    fn collect(pairs: impl Iterator<Item = (String, OsString)>) -> Self {
+        let is_foreign = |name: &str| FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        Self(pairs.filter(|(name, _)| name.starts_with(PREFIX) && !is_foreign(name)).collect())
+    }
+
+    /// The value of one variable.
+    ///
+    /// # Errors
+    /// A [`Mistake`] whose field is empty, when the value is no text.
+    pub fn get(&self, name: &str) -> Result<Option<&str>, Mistake> {
+        let Some(value) = self.0.get(name) else { return Ok(None) };
+        value.to_str().map(Some).ok_or_else(|| Mistake::new("", "is not UTF-8", "set it to text, or unset it"))
+    }
+
+    /// Whether it is there.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The names that are set, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+/// Without the values: some are secrets.
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_variables_are_kept() {
+        let environment = Environment::from_pairs([
+            ("PATH", "/bin"),
+            ("TOLLGATE_SERVER_LISTEN", "127.0.0.1:1"),
+            ("TOLLGATE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("TOLLGATE_SERVICE_HOST", "10.0.0.1"),
+        ]);
+        assert_eq!(environment.names().collect::<Vec<_>>(), ["TOLLGATE_SERVER_LISTEN"]);
+        assert_eq!(environment.get("TOLLGATE_SERVER_LISTEN"), Ok(Some("127.0.0.1:1")));
+        assert_eq!(environment.get("PATH"), Ok(None));
+        assert_eq!(format!("{environment:?}"), r#"{"TOLLGATE_SERVER_LISTEN"}"#);
+    }
+
+    #[test]
+    fn a_process_has_an_environment() {
+        assert!(Environment::from_process().names().all(|name| name.starts_with(PREFIX)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_no_text_is_a_mistake() {
+        use std::os::unix::ffi::OsStringExt;
+        let environment = Environment::from_pairs([(TOKEN, OsString::from_vec(vec![0xff]))]);
+        let mistake = environment.get(TOKEN).expect_err("no text");
+        assert_eq!(mistake.under(TOKEN).to_string(), "`TOLLGATE_TOKEN` is not UTF-8; set it to text, or unset it");
+    }
+}

@@ -1,0 +1,66 @@
+//! What the actor runtime may use: the same for a host that embeds it and for the server.
+
+use std::time::Duration;
+
+use crate::policy::{Backoff, Turns};
+
+/// Bounds and delays of the runtime.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The most calls that wait for one limit.
+    pub max_waiters: usize,
+    /// The most calls that wait for all limits together.
+    pub max_waiters_total: usize,
+    /// How waiting calls take turns.
+    pub turns: Turns,
+    /// What a caller is told to wait while the capacity of a limit is being lowered.
+    pub decreasing_retry_after: Duration,
+    /// What a caller is told to wait when a line, a table or a queue is full.
+    pub overloaded_backoff: Backoff,
+    /// Bounds of the memory backend.
+    pub memory: MemorySettings,
+    /// The most definitions of limits, templates included.
+    pub max_limits: usize,
+}
+
+/// Bounds of the memory backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySettings {
+    /// The most live limits that one template makes.
+    pub max_instances: usize,
+    /// The most leases that are remembered at once.
+    pub max_leases: usize,
+}
+
+impl Settings {
+    /// The default delay of [`overloaded_backoff`](Self::overloaded_backoff).
+    pub const OVERLOADED_DELAY: Duration = Duration::from_secs(1);
+    /// The default jitter of [`overloaded_backoff`](Self::overloaded_backoff).
+    pub const OVERLOADED_JITTER: Duration = Duration::from_millis(250);
+
+    /// The backoff of an overloaded part: the same delay each time, because callers have no streak there, plus jitter.
+    #[must_use]
+    pub fn overloaded_backoff(delay: Duration, jitter_max: Duration) -> Backoff {
+        Backoff::new(delay, 100, delay, jitter_max)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_waiters: 1_000,
+            max_waiters_total: 10_000,
+            turns: Turns::default(),
+            decreasing_retry_after: Duration::from_secs(10),
+            overloaded_backoff: Self::overloaded_backoff(Self::OVERLOADED_DELAY, Self::OVERLOADED_JITTER),
+            memory: MemorySettings::default(),
+            max_limits: 10_000,
+        }
+    }
+}
+
+impl Default for MemorySettings {
+    fn default() -> Self {
+        Self { max_instances: 1_000_000, max_leases: 1_000_000 }
+    }
+}
