@@ -1,6 +1,10 @@
 //! Tollgate.
 
+pub mod actors;
 pub mod backends;
 pub mod clock;
 pub mod config;
 pub mod policy;
+pub mod tollgate;
+
+pub use tollgate::Tollgate;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy::{Backoff, Turns};
+use crate::policy::{Backoff, Refusal, Turns};
 
 /// Bounds and delays of the runtime.
 #[derive(Clone, Debug)]
@@ -33,6 +33,12 @@ pub struct MemorySettings {
 }
 
 impl Settings {
+    /// The refusal of a part that is at its bound, with a wait that spreads those who are refused together.
+    #[must_use]
+    pub fn overloaded(&self) -> Refusal {
+        Refusal::overloaded(self.overloaded_backoff.delay(0, fastrand::u64(..)))
+    }
+
     /// The default delay of [`overloaded_backoff`](Self::overloaded_backoff).
     pub const OVERLOADED_DELAY: Duration = Duration::from_secs(1);
     /// The default jitter of [`overloaded_backoff`](Self::overloaded_backoff).

@@ -34,8 +34,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Every mistake of one text, on one line.
-#[must_use]
-pub fn summary(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join(" | ")
-}
+/// Every mistake of one request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(Mistake::to_string).collect::<Vec<_>>().join(" | "))]
+pub struct InvalidRequest(pub Vec<Mistake>);

@@ -1,7 +1,9 @@
 //! What callers ask of a ledger.
 
 use super::amounts::Amounts;
+use super::key::Key;
 use super::lease::{Label, Labels, LeaseId};
+use super::mistake::{InvalidRequest, Mistake};
 use super::moment::Seconds;
 
 /// Asks for a lease over all of `amounts`, or none of them.
@@ -22,12 +24,42 @@ impl Reserve {
         Self { lease_id: LeaseId::generate(), labels: Labels::default(), amounts }
     }
 
+    /// A request for these keys and amounts.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn of<'a>(requirements: impl IntoIterator<Item = (&'a str, u64)>) -> Result<Self, InvalidRequest> {
+        let keyed = parse_keys(requirements, "requirements")?;
+        let place =
+            |mistakes: Vec<Mistake>| mistakes.into_iter().map(|mistake| mistake.under("requirements")).collect();
+        Ok(Self::new(Amounts::to_reserve(keyed).map_err(|mistakes| InvalidRequest(place(mistakes)))?))
+    }
+
     /// The same on behalf of `tenant`.
     #[must_use]
     pub fn for_tenant(mut self, tenant: Label) -> Self {
         self.labels.tenant = Some(tenant);
         self
     }
+}
+
+/// Reads the keys of amounts that came as text; `field` is what the caller calls the list.
+///
+/// # Errors
+/// Every key that is none.
+pub fn parse_keys<'a>(
+    amounts: impl IntoIterator<Item = (&'a str, u64)>,
+    field: &str,
+) -> Result<Vec<(Key, u64)>, InvalidRequest> {
+    let mut mistakes = Vec::new();
+    let mut keyed = Vec::new();
+    for (at, (key, amount)) in amounts.into_iter().enumerate() {
+        match Key::parse(key) {
+            Ok(key) => keyed.push((key, amount)),
+            Err(mistake) => mistakes.push(mistake.under(&format!("{field}[{at}].key"))),
+        }
+    }
+    if mistakes.is_empty() { Ok(keyed) } else { Err(InvalidRequest(mistakes)) }
 }
 
 /// Ends a lease and states what was really used.

@@ -6,7 +6,8 @@ use smallvec::SmallVec;
 use super::lease_table::LeaseTable;
 use super::limit_table::{LimitTable, Unresolved};
 use super::refusal;
-use super::{MemoryOptions, Settled};
+use crate::backends::Settled;
+use crate::config::Settings;
 use crate::policy::{
     Amount, Amounts, Complete, Grant, Hold, HoldId, Key, Lease, LeaseError, LimitIndex, LimitState, Moment, Reason,
     Refusal, Renew, Reserve, Verdict,
@@ -32,7 +33,7 @@ pub(super) struct Ledger {
     pub(super) limits: LimitTable,
     pub(super) leases: LeaseTable,
     pub(super) counters: LedgerCounters,
-    pub(super) options: MemoryOptions,
+    settings: Settings,
     now: Moment,
     /// Places looked at in this round of housekeeping.
     swept: usize,
@@ -41,12 +42,12 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(options: MemoryOptions) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            limits: LimitTable::new(options.max_instances),
-            leases: LeaseTable::new(options.max_leases),
+            limits: LimitTable::new(settings.memory.max_instances),
+            leases: LeaseTable::new(settings.memory.max_leases),
             counters: LedgerCounters::default(),
-            options,
+            settings: settings.clone(),
             now: Moment::START,
             swept: 0,
             freed: Vec::new(),
@@ -69,7 +70,7 @@ impl Ledger {
             self.refuse(&limits, &request.amounts, now)?;
         }
         if !self.leases.make_room() {
-            return Err(Box::new(Refusal::overloaded(self.options.overloaded_retry_after)));
+            return Err(Box::new(self.settings.overloaded()));
         }
         let charge = |(index, amount): (&LimitIndex, &Amount)| {
             let slot = self.limits.slot_mut(*index);
@@ -89,7 +90,7 @@ impl Ledger {
         if self.all_fit(&limits, amounts, now) {
             return Ok(());
         }
-        match refusal::of(&mut self.limits, &limits, amounts, now, self.options.decreasing_retry_after) {
+        match refusal::of(&mut self.limits, &limits, amounts, now, self.settings.decreasing_retry_after) {
             Some(refusal) => Err(Box::new(refusal)),
             None => Ok(()),
         }
@@ -189,7 +190,7 @@ impl Ledger {
             }
         }
         if is_full {
-            return Err(Box::new(Refusal::overloaded(self.options.overloaded_retry_after)));
+            return Err(Box::new(self.settings.overloaded()));
         }
         Ok(limits)
     }
@@ -218,7 +219,7 @@ impl Ledger {
                 counters.would_deny += 1;
             }
         }
-        match refusal::of(&mut self.limits, limits, amounts, now, self.options.decreasing_retry_after) {
+        match refusal::of(&mut self.limits, limits, amounts, now, self.settings.decreasing_retry_after) {
             Some(refusal) => {
                 self.counters.denied += 1;
                 Err(Box::new(refusal))

@@ -7,40 +7,16 @@ mod refusal;
 mod views;
 
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use super::{Backend, BackendError, Health, LeaseView, Observer, Registered, Reply, Settled, Totals, Usage, UsagePage};
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::policy::{
     Amounts, Complete, Grant, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Reason, Refusal, Renew, Reserve,
 };
 use ledger::Ledger;
 
 const POISONED: &str = "the ledger was left in the middle of a change by a panic; restart the process";
-
-/// Bounds and waits of the ledger in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemoryOptions {
-    /// The most live instances of one template.
-    pub max_instances: usize,
-    /// The most leases remembered, finished ones included.
-    pub max_leases: usize,
-    /// How long a caller is asked to wait while a capacity is being lowered.
-    pub decreasing_retry_after: Duration,
-    /// How long a caller is asked to wait when a bound is reached.
-    pub overloaded_retry_after: Duration,
-}
-
-impl Default for MemoryOptions {
-    fn default() -> Self {
-        Self {
-            max_instances: 1_000_000,
-            max_leases: 1_000_000,
-            decreasing_retry_after: Duration::from_secs(10),
-            overloaded_retry_after: Duration::from_secs(1),
-        }
-    }
-}
 
 /// The ledger in memory. See [`Backend`] for what it does.
 pub struct MemoryLedger {
@@ -52,8 +28,8 @@ pub struct MemoryLedger {
 impl MemoryLedger {
     /// Empty books. `observer` is told when a watched limit may have room again.
     #[must_use]
-    pub fn new(clock: Clock, options: MemoryOptions, observer: Arc<dyn Observer>) -> Self {
-        Self { clock, observer, ledger: Mutex::new(Ledger::new(options)) }
+    pub fn new(clock: Clock, settings: &Settings, observer: Arc<dyn Observer>) -> Self {
+        Self { clock, observer, ledger: Mutex::new(Ledger::new(settings)) }
     }
 
     /// Runs `change` under the lock with the time, then tells the observer what it freed.

@@ -1,0 +1,92 @@
+//! Backend: keeps the books tidy, and takes requests over many limits as messages.
+//! Owns: the housekeeping of the ledger. The books themselves are shared state that outlives it.
+//! Parent: root. Restarts: yes, with backoff. Lost on restart: queued messages, whose callers learn so at once.
+//! Bound: [`QUEUE_MAX`] messages, taken in the mailbox. Talks to: the ledger; nobody upward.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::runtime::Runtime;
+use crate::backends::{BackendError, LeaseView, Usage};
+use crate::policy::{Amounts, Complete, Grant, Key, LeaseError, LeaseId, Moment, Refusal, Renew, Reserve};
+
+/// The most messages queued for the backend.
+pub(super) const QUEUE_MAX: usize = 4_096;
+
+/// How often the books are looked through for what is over.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The most steps of one look, so that a table of a million is gone through in some seconds at a few percent of a core.
+const SWEEP_STEPS_MAX: usize = 64;
+
+/// What the backend can be asked.
+#[derive(Debug)]
+pub enum BackendMessage {
+    /// Grants all that is asked for, or charges nothing. A grant that cannot be delivered ends by its own expiry.
+    Reserve(Reserve, RpcReplyPort<Result<Grant, Box<Refusal>>>),
+    /// Answers as `Reserve` would, and charges nothing.
+    Peek(Amounts, RpcReplyPort<Result<(), Box<Refusal>>>),
+    /// Ends a lease with what was really used.
+    Complete(Complete, RpcReplyPort<Result<(), LeaseError>>),
+    /// Extends the concurrency holds of a lease; says when its last hold will end.
+    Renew(Renew, RpcReplyPort<Result<Moment, LeaseError>>),
+    /// One lease.
+    Lease(LeaseId, RpcReplyPort<Result<Option<LeaseView>, BackendError>>),
+    /// One limit.
+    Usage(Key, RpcReplyPort<Result<Option<Usage>, BackendError>>),
+    /// Look through the books; it sends this to itself.
+    Sweep,
+}
+
+/// The actor's behaviour.
+#[derive(Debug)]
+pub(super) struct BackendActor;
+
+impl Actor for BackendActor {
+    type Msg = BackendMessage;
+    type State = Arc<Runtime>;
+    type Arguments = Arc<Runtime>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        runtime: Arc<Runtime>,
+    ) -> Result<Arc<Runtime>, ActorProcessingErr> {
+        myself.send_after(SWEEP_INTERVAL, || BackendMessage::Sweep);
+        Ok(runtime)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: BackendMessage,
+        runtime: &mut Arc<Runtime>,
+    ) -> Result<(), ActorProcessingErr> {
+        if !matches!(message, BackendMessage::Sweep) {
+            runtime.backend_actor.left();
+        }
+        // A caller that gave up has no use for the answer, which `send` then returns: it ends by its own expiry.
+        match message {
+            BackendMessage::Reserve(request, reply) => drop(reply.send(runtime.reserve(&request).await)),
+            BackendMessage::Peek(amounts, reply) => drop(reply.send(runtime.peek(&amounts).await)),
+            BackendMessage::Complete(request, reply) => {
+                drop(reply.send(runtime.backend.complete(&request).get().await))
+            }
+            BackendMessage::Renew(request, reply) => drop(reply.send(runtime.backend.renew(&request).get().await)),
+            BackendMessage::Lease(lease_id, reply) => drop(reply.send(runtime.backend.lease(lease_id).get().await)),
+            BackendMessage::Usage(key, reply) => drop(reply.send(runtime.backend.usage(&key).get().await)),
+            BackendMessage::Sweep => {
+                for _ in 0..SWEEP_STEPS_MAX {
+                    if !runtime.backend.sweep() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                myself.send_after(SWEEP_INTERVAL, || BackendMessage::Sweep);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! The way to one actor: it survives the actor's death, knows how much is queued, and refuses what would be too much.
+//! ractor's own mailboxes have no bound, and an `ActorRef` dies with its actor.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ractor::rpc::CallResult;
+use ractor::{ActorRef, Message, RpcReplyPort};
+use tokio::sync::watch;
+
+use super::status::ActorStatus;
+use crate::policy::Moment;
+
+/// How long a call to an actor may take, its restart included.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why an actor gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// It has as many messages as it may; nothing was done.
+    #[error("the actor's queue is full; try again later")]
+    Overloaded,
+    /// It is not running; nothing was done.
+    #[error("the actor is not running; try again later")]
+    NotRunning,
+    /// It took the message and gave no answer; whether it was done is unknown.
+    #[error("the actor gave no answer; whether it was done is unknown, send the same again")]
+    NoAnswer,
+}
+
+/// A handle that a supervisor points at the actor's present incarnation.
+#[derive(Debug)]
+pub struct Mailbox<M: Message> {
+    name: String,
+    actor: watch::Sender<Option<ActorRef<M>>>,
+    depth: AtomicUsize,
+    depth_max: usize,
+    starts: AtomicU32,
+    started_at: AtomicU64,
+}
+
+impl<M: Message> Mailbox<M> {
+    /// The way to an actor that is not running yet and may have `depth_max` messages queued.
+    #[must_use]
+    pub fn new(name: String, depth_max: usize) -> Self {
+        let (actor, _) = watch::channel(None);
+        let (starts, started_at) = (AtomicU32::new(0), AtomicU64::new(0));
+        Self { name, actor, depth: AtomicUsize::new(0), depth_max, starts, started_at }
+    }
+
+    /// The actor's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The actor's present incarnation, for `ractor::call!` and `cast!`. It dies with the actor; messages sent to it
+    /// are not counted against the queue's bound.
+    #[must_use]
+    pub fn actor(&self) -> Option<ActorRef<M>> {
+        self.actor.borrow().clone()
+    }
+
+    /// Sends a message and waits for its answer. Waits for an actor that is being restarted.
+    ///
+    /// # Errors
+    /// A [`CallError`], which says whether the message may have been handled.
+    pub async fn call<T: Send + 'static>(&self, message: impl FnOnce(RpcReplyPort<T>) -> M) -> Result<T, CallError> {
+        let mut running = self.actor.subscribe();
+        let started = tokio::time::timeout(CALL_TIMEOUT, running.wait_for(Option::is_some)).await;
+        let actor = match started {
+            Ok(Ok(actor)) => actor.clone().ok_or(CallError::NotRunning)?,
+            Ok(Err(_)) | Err(_) => return Err(CallError::NotRunning),
+        };
+        self.enter()?;
+        match actor.call(message, Some(CALL_TIMEOUT)).await {
+            Ok(CallResult::Success(answer)) => Ok(answer),
+            Ok(CallResult::Timeout | CallResult::SenderError) => Err(CallError::NoAnswer),
+            Err(_) => {
+                self.left();
+                Err(CallError::NotRunning)
+            }
+        }
+    }
+
+    /// Sends a message that needs no answer.
+    ///
+    /// # Errors
+    /// [`CallError::Overloaded`] or [`CallError::NotRunning`]; the message is lost.
+    pub fn cast(&self, message: M) -> Result<(), CallError> {
+        let actor = self.actor().ok_or(CallError::NotRunning)?;
+        self.enter()?;
+        actor.cast(message).map_err(|_| {
+            self.left();
+            CallError::NotRunning
+        })
+    }
+
+    /// The actor has taken a message out of its queue. Messages that did not come through here are not counted, so that
+    /// the count may already be 0.
+    pub(crate) fn left(&self) {
+        let less = |depth: usize| Some(depth.saturating_sub(1));
+        let _ = self.depth.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Points at a new incarnation, whose queue is empty.
+    pub(crate) fn connect(&self, actor: ActorRef<M>, now: Moment) {
+        self.depth.store(0, Ordering::Relaxed);
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        self.started_at.store(now.as_nanos(), Ordering::Relaxed);
+        self.actor.send_replace(Some(actor));
+    }
+
+    /// The incarnation is dead.
+    pub(crate) fn disconnect(&self) {
+        self.actor.send_replace(None);
+        self.depth.store(0, Ordering::Relaxed);
+    }
+
+    /// Waits until no incarnation is left.
+    pub(crate) async fn ended(&self) {
+        let mut running = self.actor.subscribe();
+        // The sender is in `self`, so that waiting cannot fail.
+        let _ = running.wait_for(Option::is_none).await;
+    }
+
+    /// How the actor fares.
+    pub(crate) fn status(&self, now: Moment) -> ActorStatus {
+        let starts = self.starts.load(Ordering::Relaxed);
+        let state = match (self.actor.borrow().is_some(), starts) {
+            (true, _) => "running",
+            (false, 0) => "stopped",
+            (false, _) => "restarting",
+        };
+        let uptime = now.since(Moment::from_nanos(self.started_at.load(Ordering::Relaxed)));
+        ActorStatus {
+            name: self.name.clone(),
+            state,
+            restarts: starts.saturating_sub(1),
+            uptime_ms: if state == "running" { u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX) } else { 0 },
+            queue_depth: self.depth.load(Ordering::Relaxed),
+            children: Vec::new(),
+        }
+    }
+
+    fn enter(&self) -> Result<(), CallError> {
+        let more = |depth: usize| (depth < self.depth_max).then_some(depth + 1);
+        let entered = self.depth.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        entered.map(|_| ()).map_err(|_| CallError::Overloaded)
+    }
+}

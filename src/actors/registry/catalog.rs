@@ -1,0 +1,261 @@
+//! The definitions and how they change. Pure: what is kept where, and who applies it, is not decided here.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::backends::Registered;
+use crate::policy::{Definition, KeyPattern};
+
+/// A definition and how it stands. This is also what the registry's file holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The definition; while it is decreasing, with the capacity from before.
+    pub definition: Definition,
+    /// Whether the wanted capacity is in force.
+    pub status: Status,
+    /// The wanted capacity, while it is not in force.
+    pub pending_decrease_to: Option<NonZeroU64>,
+    /// Rises with every accepted change.
+    pub version: u64,
+}
+
+/// Whether a definition is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is.
+    Active,
+    /// Its capacity waits to be lowered.
+    Decreasing,
+}
+
+impl Entry {
+    /// The definition with the capacity it is to have.
+    #[must_use]
+    pub fn wanted(&self) -> Arc<Registered> {
+        let mut definition = self.definition.clone();
+        definition.capacity = self.pending_decrease_to.unwrap_or(definition.capacity);
+        Arc::new(Registered { definition, version: self.version })
+    }
+}
+
+/// Why a definition is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// An existing key keeps its kind.
+    #[error("`{key}` is a `{existing}` limit, and the kind of an existing limit can't change; delete it first")]
+    KindConflict {
+        /// The key.
+        key: String,
+        /// The kind it has.
+        existing: &'static str,
+    },
+    /// Two templates would cover exactly the same keys.
+    #[error("`{key}` covers the same keys as `{existing}`; change or delete that one")]
+    ShapeConflict {
+        /// The new template.
+        key: String,
+        /// The existing one.
+        existing: String,
+    },
+    /// There are as many definitions as there may be.
+    #[error(
+        "there are {max} limits, which is as many as `registry.max_limits` allows; delete one, use a template, or raise it"
+    )]
+    TooManyLimits {
+        /// The bound.
+        max: usize,
+    },
+    /// The change could not be written, and was not made.
+    #[error("could not save the limits, and so changed nothing: {0}")]
+    NotSaved(String),
+    /// Whether the change was made is unknown.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// All definitions, by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Catalog {
+    entries: BTreeMap<String, Entry>,
+    last_version: u64,
+}
+
+impl Catalog {
+    /// The entries as they were saved.
+    #[must_use]
+    pub(super) fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let mut catalog = Self::default();
+        for entry in entries {
+            catalog.last_version = catalog.last_version.max(entry.version);
+            catalog.entries.insert(entry.definition.pattern.to_string(), entry);
+        }
+        catalog
+    }
+
+    /// The entries, in the order of their keys.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// One entry.
+    #[must_use]
+    pub(super) fn get(&self, pattern: &KeyPattern) -> Option<&Entry> {
+        self.entries.get(pattern.as_str())
+    }
+
+    /// Takes `definition` in. A lower capacity is only pending until a ledger has applied it; a template has no capacity
+    /// of its own to lower. Returns the entry as it now stands; the same definition again changes nothing.
+    ///
+    /// # Errors
+    /// A conflict with what is there.
+    pub(super) fn put(&mut self, definition: Definition, max: usize) -> Result<Entry, RegistryError> {
+        let key = definition.pattern.to_string();
+        let Some(existing) = self.entries.get(&key) else {
+            self.check_new(&definition, max)?;
+            let entry =
+                Entry { definition, status: Status::Active, pending_decrease_to: None, version: self.next_version() };
+            self.entries.insert(key, entry.clone());
+            return Ok(entry);
+        };
+        if existing.definition.kind.name() != definition.kind.name() {
+            return Err(RegistryError::KindConflict { key, existing: existing.definition.kind.name() });
+        }
+        if existing.wanted().definition == definition {
+            return Ok(existing.clone());
+        }
+        let in_force = existing.definition.capacity;
+        let is_decrease = definition.capacity < in_force && !definition.pattern.is_template();
+        let mut entry =
+            Entry { definition, status: Status::Active, pending_decrease_to: None, version: self.next_version() };
+        if is_decrease {
+            entry.status = Status::Decreasing;
+            entry.pending_decrease_to = Some(entry.definition.capacity);
+            entry.definition.capacity = in_force;
+        }
+        self.entries.insert(key, entry.clone());
+        Ok(entry)
+    }
+
+    /// Takes an entry out.
+    pub(super) fn delete(&mut self, pattern: &KeyPattern) -> Option<Entry> {
+        self.entries.remove(pattern.as_str())
+    }
+
+    /// A ledger has applied the pending decrease of this version. Says whether that was news.
+    pub(super) fn applied(&mut self, pattern: &KeyPattern, version: u64) -> Option<Entry> {
+        let entry = self.entries.get_mut(pattern.as_str()).filter(|entry| entry.version == version)?;
+        entry.definition.capacity = entry.pending_decrease_to.take()?;
+        entry.status = Status::Active;
+        Some(entry.clone())
+    }
+
+    fn check_new(&self, definition: &Definition, max: usize) -> Result<(), RegistryError> {
+        if max <= self.entries.len() {
+            return Err(RegistryError::TooManyLimits { max });
+        }
+        let twin = self.entries().find(|entry| entry.definition.pattern.same_shape(&definition.pattern));
+        match twin {
+            Some(twin) => {
+                let existing = twin.definition.pattern.to_string();
+                Err(RegistryError::ShapeConflict { key: definition.pattern.to_string(), existing })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn next_version(&mut self) -> u64 {
+        self.last_version += 1;
+        self.last_version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::DefinitionFields;
+
+    fn rolling(key: &str, capacity: u64) -> Definition {
+        let fields = DefinitionFields {
+            key: key.into(),
+            kind: "rolling".into(),
+            capacity,
+            window_seconds: Some(60),
+            ..Default::default()
+        };
+        fields.check().expect("a good definition")
+    }
+
+    fn concurrency(key: &str) -> Definition {
+        let fields = DefinitionFields {
+            key: key.into(),
+            kind: "concurrency".into(),
+            capacity: 1,
+            timeout_seconds: Some(60),
+            ..Default::default()
+        };
+        fields.check().expect("a good definition")
+    }
+
+    #[test]
+    fn versions_rise_with_every_change_and_only_then() {
+        let mut catalog = Catalog::default();
+        let version = |entry: Result<Entry, RegistryError>| entry.expect("accepted").version;
+        assert_eq!(version(catalog.put(rolling("a", 10), 9)), 1);
+        assert_eq!(version(catalog.put(rolling("a", 10), 9)), 1);
+        assert_eq!(version(catalog.put(rolling("b", 10), 9)), 2);
+        assert_eq!(version(catalog.put(rolling("a", 11), 9)), 3);
+        assert_eq!(version(Catalog::of(catalog.entries().cloned()).put(rolling("c", 1), 9)), 4);
+    }
+
+    #[test]
+    fn a_lower_capacity_is_pending_until_it_was_applied() {
+        let mut catalog = Catalog::default();
+        catalog.put(rolling("a", 10), 9).expect("accepted");
+        let lowered = catalog.put(rolling("a", 4), 9).expect("accepted");
+        assert_eq!((lowered.status, lowered.definition.capacity.get()), (Status::Decreasing, 10));
+        assert_eq!(lowered.wanted().definition.capacity.get(), 4);
+        assert_eq!(catalog.put(rolling("a", 4), 9), Ok(lowered.clone()), "the same again changes nothing");
+        let lower = catalog.put(rolling("a", 3), 9).expect("accepted");
+        assert_eq!((lower.definition.capacity.get(), lower.pending_decrease_to.map(NonZeroU64::get)), (10, Some(3)));
+        let pattern = lower.definition.pattern.clone();
+        assert_eq!(catalog.applied(&pattern, lowered.version), None, "an older decrease was replaced");
+        let applied = catalog.applied(&pattern, lower.version).expect("news");
+        assert_eq!(
+            (applied.status, applied.definition.capacity.get(), applied.pending_decrease_to),
+            (Status::Active, 3, None)
+        );
+        assert_eq!(catalog.applied(&pattern, lower.version), None);
+    }
+
+    #[test]
+    fn conflicts_change_nothing_and_say_what_to_do() {
+        let mut catalog = Catalog::default();
+        catalog.put(rolling("a", 10), 2).expect("accepted");
+        catalog.put(rolling("t:{x}", 10), 2).expect("accepted");
+        let before = catalog.clone();
+        let problem = |result: Result<Entry, RegistryError>| result.expect_err("a conflict").to_string();
+        assert_eq!(
+            problem(catalog.put(concurrency("a"), 2)),
+            "`a` is a `rolling` limit, and the kind of an existing limit can't change; delete it first"
+        );
+        assert_eq!(
+            problem(catalog.put(rolling("t:{y}", 1), 3)),
+            "`t:{y}` covers the same keys as `t:{x}`; change or delete that one"
+        );
+        assert_eq!(
+            problem(catalog.put(rolling("b", 1), 2)),
+            "there are 2 limits, which is as many as `registry.max_limits` allows; delete one, use a template, or raise it"
+        );
+        assert_eq!(catalog, before);
+    }
+}

@@ -1,0 +1,265 @@
+//! Root: supervises the parts of one runtime, one for one.
+//! Owns: which parts run. Parent: none; the host or the daemon owns it.
+//! Restarts: no; if its children die too often it fails, and the runtime with it.
+//! Bound: only its owner sends to it. Talks to: its children.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+
+use super::backend::BackendActor;
+use super::limiters::LimitersActor;
+use super::registry::Registry;
+use super::runtime::Runtime;
+use super::supervision::{self, Ended};
+use crate::policy::{ChildExit, RestartIntensity, RestartLedger, RestartVerdict};
+
+/// How long a part may take to finish what it has begun.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A part of the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The definitions.
+    Registry,
+    /// The books.
+    Backend,
+    /// The limits and their lines.
+    Limiters,
+    /// The HTTP server.
+    #[cfg(feature = "server")]
+    Api,
+}
+
+/// What the root can be told, by its owner and by itself.
+#[derive(Debug)]
+pub enum RootMessage {
+    /// Serves HTTP, until [`RootMessage::StopApi`].
+    #[cfg(feature = "server")]
+    StartApi(super::api::ApiStart, RpcReplyPort<Result<(), String>>),
+    /// Stops serving HTTP, after the requests that are being answered.
+    #[cfg(feature = "server")]
+    StopApi(RpcReplyPort<()>),
+    /// The delay before a restart is over.
+    Restart(Part),
+    /// Ends all parts in order, then the root.
+    Stop(RpcReplyPort<()>),
+}
+
+/// The actor's behaviour.
+#[derive(Debug)]
+pub(crate) struct Root;
+
+/// The actor's state.
+pub(crate) struct RootState {
+    runtime: Arc<Runtime>,
+    restarts: RestartLedger,
+    children: HashMap<ActorId, Part>,
+    #[cfg(feature = "server")]
+    api: Option<super::api::ApiStart>,
+    is_stopping: bool,
+}
+
+impl Actor for Root {
+    type Msg = RootMessage;
+    type State = RootState;
+    type Arguments = Arc<Runtime>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        runtime: Arc<Runtime>,
+    ) -> Result<RootState, ActorProcessingErr> {
+        let restarts = RestartLedger::new(RestartIntensity::default());
+        let mut state = RootState {
+            runtime,
+            restarts,
+            children: HashMap::new(),
+            #[cfg(feature = "server")]
+            api: None,
+            is_stopping: false,
+        };
+        for part in [Part::Backend, Part::Registry, Part::Limiters] {
+            state.start(&myself, part).await?;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: RootMessage,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            #[cfg(feature = "server")]
+            RootMessage::StartApi(start, reply) => {
+                state.runtime.root.left();
+                let started = state.start_api(&myself, start).await;
+                let _ = reply.send(started);
+            }
+            #[cfg(feature = "server")]
+            RootMessage::StopApi(reply) => {
+                state.runtime.root.left();
+                state.stop_api().await;
+                let _ = reply.send(());
+            }
+            RootMessage::Restart(part) if !state.is_stopping => return state.restart(&myself, part).await,
+            RootMessage::Restart(_) => {}
+            RootMessage::Stop(reply) => {
+                state.runtime.root.left();
+                state.stop().await;
+                let _ = reply.send(());
+                myself.stop(None);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(ended) = supervision::ended(&event) else { return Ok(()) };
+        match state.children.remove(&ended.id) {
+            Some(part) if !state.is_stopping => state.child_ended(&myself, part, &ended),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RootState {
+    async fn start(&mut self, myself: &ActorRef<RootMessage>, part: Part) -> Result<(), ActorProcessingErr> {
+        let (runtime, now) = (Arc::clone(&self.runtime), self.runtime.clock.now());
+        let supervisor = myself.get_cell();
+        let name = |mailbox: &str| Some(mailbox.to_owned());
+        let id = match part {
+            Part::Registry => {
+                let (actor, _) =
+                    Actor::spawn_linked(name(runtime.registry.name()), Registry, Arc::clone(&runtime), supervisor)
+                        .await?;
+                runtime.registry.connect(actor.clone(), now);
+                actor.get_id()
+            }
+            Part::Backend => {
+                let (actor, _) = Actor::spawn_linked(
+                    name(runtime.backend_actor.name()),
+                    BackendActor,
+                    Arc::clone(&runtime),
+                    supervisor,
+                )
+                .await?;
+                runtime.backend_actor.connect(actor.clone(), now);
+                actor.get_id()
+            }
+            Part::Limiters => {
+                let name = name(runtime.limiters.mailbox.name());
+                let (actor, _) = Actor::spawn_linked(name, LimitersActor, Arc::clone(&runtime), supervisor).await?;
+                runtime.limiters.mailbox.connect(actor.clone(), now);
+                actor.get_id()
+            }
+            #[cfg(feature = "server")]
+            Part::Api => {
+                let Some(start) = self.api.clone() else { return Ok(()) };
+                let (actor, _) =
+                    Actor::spawn_linked(name(runtime.api.name()), super::api::Api, start, supervisor).await?;
+                runtime.api.connect(actor.clone(), now);
+                actor.get_id()
+            }
+        };
+        self.children.insert(id, part);
+        Ok(())
+    }
+
+    fn child_ended(
+        &mut self,
+        myself: &ActorRef<RootMessage>,
+        part: Part,
+        ended: &Ended,
+    ) -> Result<(), ActorProcessingErr> {
+        match part {
+            Part::Registry => self.runtime.registry.disconnect(),
+            Part::Backend => self.runtime.backend_actor.disconnect(),
+            Part::Limiters => self.runtime.limiters.mailbox.disconnect(),
+            #[cfg(feature = "server")]
+            Part::Api => self.runtime.api.disconnect(),
+        }
+        self.schedule(myself, part, ended.exit, &ended.reason)
+    }
+
+    fn schedule(
+        &mut self,
+        myself: &ActorRef<RootMessage>,
+        part: Part,
+        exit: ChildExit,
+        reason: &str,
+    ) -> Result<(), ActorProcessingErr> {
+        match self.restarts.on_exit(exit, self.runtime.clock.now(), fastrand::u64(..)) {
+            RestartVerdict::LeaveStopped => Ok(()),
+            RestartVerdict::Restart { after } => {
+                tracing::warn!(?part, reason, ?after, "an actor died and is started again");
+                myself.send_after(after, move || RootMessage::Restart(part));
+                Ok(())
+            }
+            RestartVerdict::Escalate => {
+                self.runtime.close();
+                Err(format!("actors die too often, the last for: {reason}").into())
+            }
+        }
+    }
+
+    async fn restart(&mut self, myself: &ActorRef<RootMessage>, part: Part) -> Result<(), ActorProcessingErr> {
+        match self.start(myself, part).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.schedule(myself, part, ChildExit::Failed, &error.to_string()),
+        }
+    }
+
+    /// In the order of who needs whom; every caller gets an answer before the part that gives it is gone.
+    async fn stop(&mut self) {
+        self.is_stopping = true;
+        #[cfg(feature = "server")]
+        self.stop_api().await;
+        self.runtime.close();
+        if let Some(limiters) = self.runtime.limiters.mailbox.actor() {
+            limiters.stop_children_and_wait(None, Some(STOP_TIMEOUT)).await;
+            let _ = limiters.stop_and_wait(None, Some(STOP_TIMEOUT)).await;
+        }
+        self.runtime.limiters.mailbox.disconnect();
+        // What is queued for these is still done.
+        if let Some(registry) = self.runtime.registry.actor() {
+            let _ = registry.drain_and_wait(Some(STOP_TIMEOUT)).await;
+        }
+        self.runtime.registry.disconnect();
+        if let Some(backend) = self.runtime.backend_actor.actor() {
+            let _ = backend.drain_and_wait(Some(STOP_TIMEOUT)).await;
+        }
+        self.runtime.backend_actor.disconnect();
+    }
+
+    #[cfg(feature = "server")]
+    async fn start_api(&mut self, myself: &ActorRef<RootMessage>, start: super::api::ApiStart) -> Result<(), String> {
+        if self.api.is_some() {
+            return Err("this runtime serves HTTP already; stop that server first".to_owned());
+        }
+        self.api = Some(start);
+        let started = self.start(myself, Part::Api).await;
+        started.map_err(|error| {
+            self.api = None;
+            error.to_string()
+        })
+    }
+
+    #[cfg(feature = "server")]
+    async fn stop_api(&mut self) {
+        self.api = None;
+        let Some(api) = self.runtime.api.actor() else { return };
+        self.children.remove(&api.get_id());
+        let _ = api.stop_and_wait(None, None).await; // Its own grace bounds it.
+        self.runtime.api.disconnect();
+    }
+}

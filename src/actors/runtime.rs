@@ -1,0 +1,155 @@
+//! What all actors of one runtime share, and the decisions that are made in the caller's own task. Nothing here is lost
+//! when an actor dies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::backend::{self, BackendMessage};
+use super::limiters::{Limiters, Wait};
+use super::mailbox::Mailbox;
+use super::registry::{self, RegistryMessage, Store};
+use super::root::RootMessage;
+use super::status::ActorStatus;
+use crate::backends::Backend;
+use crate::backends::memory::MemoryLedger;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::policy::{Amounts, DeniedKey, Grant, Key, Reason, Refusal, Reserve};
+
+/// One runtime.
+pub(crate) struct Runtime {
+    pub(crate) name: String,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) limiters: Arc<Limiters>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) root: Mailbox<RootMessage>,
+    pub(crate) registry: Mailbox<RegistryMessage>,
+    pub(crate) backend_actor: Mailbox<BackendMessage>,
+    #[cfg(feature = "server")]
+    pub(crate) api: Mailbox<super::api::ApiMessage>,
+    is_closing: AtomicBool,
+}
+
+impl Runtime {
+    pub(crate) fn new(name: String, settings: Settings, store: Arc<Store>) -> Self {
+        let clock = Clock::start();
+        let limiters = Arc::new(Limiters::new(&name, settings.clone()));
+        let observer: Arc<dyn crate::backends::Observer> = Arc::<Limiters>::clone(&limiters);
+        Self {
+            backend: Arc::new(MemoryLedger::new(clock.clone(), &settings, observer)),
+            limiters,
+            clock,
+            settings,
+            store,
+            root: Mailbox::new(format!("{name}/root"), 64),
+            registry: Mailbox::new(format!("{name}/registry"), registry::QUEUE_MAX),
+            backend_actor: Mailbox::new(format!("{name}/backend"), backend::QUEUE_MAX),
+            #[cfg(feature = "server")]
+            api: Mailbox::new(format!("{name}/api"), 64),
+            name,
+            is_closing: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it is shutting down, or has failed for good.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// From now on nothing is granted, and nobody waits; leases can still be completed.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+        self.limiters.lines.close();
+    }
+
+    /// Grants all that is asked for, or charges nothing.
+    pub(crate) async fn reserve(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
+        if self.is_closing() {
+            return Err(Box::new(self.settings.overloaded()));
+        }
+        if self.limiters.lines.waiting() != 0 {
+            let occupied = self.limiters.lines.occupied(&request.amounts, self.clock.now());
+            if !occupied.is_empty() && !self.knows(request).await {
+                return Err(self.refuse_in_line(&request.amounts, occupied).await);
+            }
+        }
+        self.backend.reserve(request).get().await
+    }
+
+    /// Answers as [`Self::reserve`] would, and charges nothing.
+    pub(crate) async fn peek(&self, amounts: &Amounts) -> Result<(), Box<Refusal>> {
+        let occupied = self.limiters.lines.occupied(amounts, self.clock.now());
+        if occupied.is_empty() {
+            return self.backend.peek(amounts).get().await;
+        }
+        Err(self.refuse_in_line(amounts, occupied).await)
+    }
+
+    /// Reserves now or as soon as there is room.
+    pub(crate) async fn acquire(&self, request: Arc<Reserve>, wait: Wait) -> Result<Grant, Box<Refusal>> {
+        let refusal = match self.reserve(&request).await {
+            Err(refusal) if refusal.reason.is_worth_waiting() => refusal,
+            answer => return answer,
+        };
+        let hopeless = refusal.denied.iter().any(|denied| wait.max_wait < denied.wait_at_least);
+        let Some(key) = line_to_join(&refusal).filter(|_| !hopeless && !wait.max_wait.is_zero()) else {
+            return Err(refusal);
+        };
+        let waited = self.limiters.wait(&self.clock, &self.settings, &key, Arc::clone(&request), wait).await;
+        match waited {
+            Some(answer) => answer.map(super::limiters::UnclaimedGrant::claim),
+            None => Err(self.peek(&request.amounts).await.err().unwrap_or(refusal)),
+        }
+    }
+
+    /// The tree of actors, as it stands.
+    pub(crate) fn actors(&self) -> ActorStatus {
+        let now = self.clock.now();
+        let mut root = self.root.status(now);
+        root.children = vec![self.registry.status(now), self.backend_actor.status(now), self.limiters.status(now)];
+        #[cfg(feature = "server")]
+        root.children.push(self.api.status(now));
+        root
+    }
+
+    /// Whether the request's lease is known: then its own answer comes before any other.
+    async fn knows(&self, request: &Reserve) -> bool {
+        matches!(self.backend.lease(request.lease_id).get().await, Ok(Some(_)))
+    }
+
+    /// The refusal of a call that would overtake those who wait in line.
+    async fn refuse_in_line(&self, amounts: &Amounts, occupied: Vec<(Key, Duration)>) -> Box<Refusal> {
+        let mut known: HashMap<Key, DeniedKey> = HashMap::new();
+        match self.backend.peek(amounts).get().await {
+            Ok(()) => {}
+            Err(refusal) if refusal.reason != Reason::Denied => return refusal,
+            Err(refusal) => known.extend(refusal.denied.into_iter().map(|denied| (denied.key.clone(), denied))),
+        }
+        for (key, wait) in occupied {
+            if let Some(denied) = known.get_mut(&key) {
+                denied.retry_after = denied.retry_after.max(wait);
+                continue;
+            }
+            let usage = self.backend.usage(&key).get().await.ok().flatten();
+            let (capacity, available) = usage.map_or((0, 0), |usage| (usage.capacity, usage.available));
+            let retry_after = wait.max(Duration::from_millis(1));
+            let denied =
+                DeniedKey { key: key.clone(), capacity, available, retry_after, wait_at_least: Duration::ZERO };
+            known.insert(key, denied);
+        }
+        let in_order = amounts.iter().filter_map(|amount| known.remove(&amount.key)).collect();
+        Box::new(Refusal::of_keys(Reason::Denied, in_order))
+    }
+}
+
+/// The key that stops a refused call: the one that will take longest.
+fn line_to_join(refusal: &Refusal) -> Option<Key> {
+    match &refusal.reason {
+        Reason::LimitDecreasing(key) => Some(key.clone()),
+        _ => refusal.denied.iter().max_by_key(|denied| denied.retry_after).map(|denied| denied.key.clone()),
+    }
+}

@@ -1,0 +1,282 @@
+//! The handle a host holds: everything Tollgate does, as async methods.
+
+mod builder;
+mod lease;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use builder::{StartError, TollgateBuilder};
+pub use lease::{CompleteError, Lease};
+pub use status::{BackendStatus, LimitUsage, Status};
+
+use ractor::ActorRef;
+
+use crate::actors::{
+    BackendMessage, CallError, Entry, RateLimiterMessage, RegistryError, RegistryMessage, RootMessage, Runtime, Wait,
+};
+use crate::backends::{BackendError, Health, LeaseView, Totals};
+use crate::policy::{
+    Amounts, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Refusal, Renew, Reserve,
+};
+
+/// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
+#[derive(Clone)]
+pub struct Tollgate {
+    runtime: Arc<Runtime>,
+    /// What actors of the runtime hold themselves does not keep it alive.
+    _owner: Option<Arc<Owner>>,
+}
+
+/// Ends the actors with the last handle.
+struct Owner {
+    root: ActorRef<RootMessage>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.root.stop(Some("the last handle was dropped".to_owned()));
+    }
+}
+
+impl Tollgate {
+    /// Begins to set one up.
+    #[must_use]
+    pub fn builder() -> TollgateBuilder {
+        TollgateBuilder::default()
+    }
+
+    /// Reserves all that a call may use, or nothing.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: why, and when to try again under a new lease id. Dropping the returned [`Lease`] without completing
+    /// it releases its concurrency and leaves everything else charged.
+    pub async fn reserve(&self, request: Reserve) -> Result<Lease, Box<Refusal>> {
+        let grant = self.runtime.reserve(&request).await?;
+        Ok(Lease::new(grant, Arc::clone(&self.runtime.backend)))
+    }
+
+    /// Reserves now or as soon as there is room, in the order of the line. Dropping the future leaves the line.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when `wait` is over, or when waiting does not help.
+    pub async fn acquire(&self, request: Reserve, wait: Wait) -> Result<Lease, Box<Refusal>> {
+        let grant = self.runtime.acquire(Arc::new(request), wait).await?;
+        Ok(Lease::new(grant, Arc::clone(&self.runtime.backend)))
+    }
+
+    /// Answers as [`Self::reserve`] would, and charges nothing.
+    ///
+    /// # Errors
+    /// A [`Refusal`].
+    pub async fn peek(&self, amounts: &Amounts) -> Result<(), Box<Refusal>> {
+        self.runtime.peek(amounts).await
+    }
+
+    /// Ends a lease by its id. One that is unknown or over is no error.
+    ///
+    /// # Errors
+    /// [`LeaseError::KeyNotHeld`] if it names a key that was not reserved; nothing was changed then.
+    pub async fn complete(&self, request: Complete) -> Result<(), LeaseError> {
+        self.runtime.backend.complete(&request).get().await
+    }
+
+    /// Extends the concurrency holds of a lease; says how long it now lives.
+    ///
+    /// # Errors
+    /// [`LeaseError::Finished`] if it is over, or has lost one of them.
+    pub async fn renew(&self, request: Renew) -> Result<Duration, LeaseError> {
+        let ends_at = self.runtime.backend.renew(&request).get().await?;
+        Ok(ends_at.since(self.runtime.clock.now()))
+    }
+
+    /// One lease; `None` if it is not known, or no longer.
+    ///
+    /// # Errors
+    /// If the backend does not answer.
+    pub async fn lease(&self, lease_id: LeaseId) -> Result<Option<LeaseView>, BackendError> {
+        self.runtime.backend.lease(lease_id).get().await
+    }
+
+    /// What one limit has taken, and who waits for it; `None` if no definition covers the key.
+    ///
+    /// # Errors
+    /// If the backend does not answer.
+    pub async fn usage(&self, key: &Key) -> Result<Option<LimitUsage>, BackendError> {
+        let usage = self.runtime.backend.usage(key).get().await?;
+        Ok(usage.map(|usage| self.with_waiters(usage)))
+    }
+
+    /// The limits that exist, from `cursor` on (0 is the beginning), and where the next page begins.
+    ///
+    /// # Errors
+    /// If the backend does not answer.
+    pub async fn usages(&self, cursor: u64, count: usize) -> Result<(Vec<LimitUsage>, Option<u64>), BackendError> {
+        let page = self.runtime.backend.usages(cursor, count).get().await?;
+        Ok((page.limits.into_iter().map(|usage| self.with_waiters(usage)).collect(), page.next_cursor))
+    }
+
+    /// Defines a limit or changes one.
+    ///
+    /// # Errors
+    /// A conflict, or a disk that refuses; nothing was changed then, unless it is [`RegistryError::Unavailable`].
+    pub async fn put_limit(&self, definition: Definition) -> Result<LimitState, RegistryError> {
+        let put = |reply| RegistryMessage::Put(definition, reply);
+        self.runtime.registry.call(put).await.map_err(unavailable)?
+    }
+
+    /// All definitions, in the order of their keys.
+    ///
+    /// # Errors
+    /// If the registry does not answer.
+    pub async fn limits(&self) -> Result<Vec<Entry>, RegistryError> {
+        self.runtime.registry.call(RegistryMessage::List).await.map_err(unavailable)
+    }
+
+    /// One definition.
+    ///
+    /// # Errors
+    /// If the registry does not answer.
+    pub async fn limit(&self, pattern: &KeyPattern) -> Result<Option<Entry>, RegistryError> {
+        let get = |reply| RegistryMessage::Get(pattern.clone(), reply);
+        self.runtime.registry.call(get).await.map_err(unavailable)
+    }
+
+    /// Takes a definition out; returns what it was.
+    ///
+    /// # Errors
+    /// A disk that refuses; nothing was changed then, unless it is [`RegistryError::Unavailable`].
+    pub async fn delete_limit(&self, pattern: &KeyPattern) -> Result<Option<Entry>, RegistryError> {
+        let delete = |reply| RegistryMessage::Delete(pattern.clone(), reply);
+        self.runtime.registry.call(delete).await.map_err(unavailable)?
+    }
+
+    /// The tree of actors and the backend, as they stand.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::of(&self.runtime)
+    }
+
+    /// What the backend has counted.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.runtime.backend.totals()
+    }
+
+    /// How many calls wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.runtime.limiters.lines.waiting()
+    }
+
+    /// Whether reservations can be decided: the backend answers, and the runtime is not shutting down.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        if self.runtime.is_closing() {
+            return Health::Down("the runtime is shutting down".to_owned());
+        }
+        self.runtime.backend.health()
+    }
+
+    /// Makes reservations find nothing but `overloaded` and ends every wait with an answer, then ends the actors in order.
+    /// Leases can be completed until the process ends. A second call finds nothing to do.
+    pub async fn shutdown(&self) {
+        self.runtime.close();
+        // No answer: it has ended before, or fails, and ends that way.
+        let _ = self.runtime.root.call(RootMessage::Stop).await;
+    }
+
+    /// Waits until the runtime has ended, by [`Self::shutdown`] or because its actors died too often.
+    pub async fn ended(&self) {
+        self.runtime.root.ended().await;
+    }
+
+    /// The registry, for `ractor::call!` and `cast!`; `None` while it is being restarted.
+    #[must_use]
+    pub fn registry_actor(&self) -> Option<ActorRef<RegistryMessage>> {
+        self.runtime.registry.actor()
+    }
+
+    /// The backend's actor, for requests over many limits as messages; `None` while it is being restarted.
+    #[must_use]
+    pub fn backend_actor(&self) -> Option<ActorRef<BackendMessage>> {
+        self.runtime.backend_actor.actor()
+    }
+
+    /// The actor of one limit; `None` for a limit that has none now, as an instance of a template that nobody waits for.
+    #[must_use]
+    pub fn rate_limiter_actor(&self, key: &Key) -> Option<ActorRef<RateLimiterMessage>> {
+        self.runtime.limiters.actor(key)
+    }
+
+    fn with_waiters(&self, usage: crate::backends::Usage) -> LimitUsage {
+        let waiters = self.runtime.limiters.lines.waiting_for(&usage.key);
+        LimitUsage { usage, waiters }
+    }
+}
+
+/// HTTP, where the `server` feature is on.
+#[cfg(feature = "server")]
+mod serving {
+    use tokio::net::TcpListener;
+
+    use super::{Arc, RootMessage, Tollgate};
+    use crate::actors::ApiStart;
+    use crate::api::{ApiState, ServeOptions};
+
+    /// Why HTTP cannot be served.
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot serve HTTP: {0}")]
+    pub struct ServeError(String);
+
+    impl Tollgate {
+        /// Serves HTTP on `listener` until `shutdown` resolves, then lets the requests in flight end. The runtime goes
+        /// on; end it with [`Tollgate::shutdown`].
+        ///
+        /// # Errors
+        /// If the listener cannot be used, or the runtime serves HTTP already or has ended.
+        pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+            self.serve_with(listener, self.api(ServeOptions::default()), shutdown).await
+        }
+
+        /// The HTTP face with other bounds and tokens, for [`Self::serve_with`].
+        #[must_use]
+        pub fn api(&self, options: ServeOptions) -> ApiState {
+            // Without the owner: a server does not keep the runtime that it belongs to alive.
+            ApiState::new(Self { runtime: Arc::clone(&self.runtime), _owner: None }, options)
+        }
+
+        /// The same as [`Self::serve`] with an HTTP face of your own making.
+        ///
+        /// # Errors
+        /// As [`Self::serve`].
+        pub async fn serve_with(
+            &self,
+            listener: TcpListener,
+            state: ApiState,
+            shutdown: impl Future<Output = ()>,
+        ) -> Result<(), ServeError> {
+            let listener = Arc::new(listener.into_std().map_err(|error| ServeError(error.to_string()))?);
+            let start = |reply| RootMessage::StartApi(ApiStart { listener, state }, reply);
+            let started = self.runtime.root.call(start).await.map_err(|error| ServeError(error.to_string()))?;
+            started.map_err(ServeError)?;
+            tokio::select! {
+                () = shutdown => {}
+                () = self.ended() => return Err(ServeError("the runtime has ended".to_owned())),
+            }
+            if let Some(root) = self.runtime.root.actor() {
+                // Bounded by the server's own grace, which may be longer than a call may take.
+                let _ = root.call(RootMessage::StopApi, None).await;
+            }
+            Ok(())
+        }
+    }
+}
+
+#[cfg(feature = "server")]
+pub use serving::ServeError;
+
+fn unavailable(error: CallError) -> RegistryError {
+    RegistryError::Unavailable(error.to_string())
+}
