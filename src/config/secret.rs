@@ -68,10 +68,10 @@ fn read_tokens(section: &mut Section<'_, '_>, field: &'static str, variable: &st
             }
         }
     }
-    if let Some((place, text)) = section.variable(variable) {
+    if let Some(text) = section.reader.variable(variable) {
         match Secret::parse(text) {
             Ok(token) => tokens.push(token),
-            Err(mistake) => section.report_at(place, mistake),
+            Err(mistake) => section.reader.report(Place::Variable(variable.to_owned()), mistake),
         }
     }
     tokens
@@ -90,7 +90,7 @@ fn parse_file(section: &mut Section<'_, '_>, field: &str, path: &Path, text: &st
             Err(mistake) => {
                 is_sound = false;
                 let place = Place::File { name: path.display().to_string(), line: Some(index + 1) };
-                section.report_at(place, mistake);
+                section.reader.report(place, mistake);
             }
         }
     }
