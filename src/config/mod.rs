@@ -17,6 +17,9 @@ mod server;
 mod settings;
 mod typed;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 

@@ -35,6 +35,7 @@ impl<'a> Section<'_, 'a> {
         place: Place,
         read: impl FnOnce(&mut Section<'_, 'a>) -> T,
     ) -> T {
+        // A table of an array has no name that a variable could carry.
         let has_variables = !path.contains('[');
         let faults_before = reader.faults().len();
         let mut section = Section {
@@ -62,11 +63,8 @@ impl<'a> Section<'_, 'a> {
             Some(Written { place, value }) => {
                 if value.as_table().is_none() {
                     let hint = format!("write `[{path}]` on a line of its own and its settings below it");
-                    self.report(
-                        place.clone(),
-                        name,
-                        Mistake::new("", format!("is {}, not a table", described(value)), hint),
-                    );
+                    let mistake = Mistake::new("", format!("is {}, not a table", described(value)), hint);
+                    self.report(place.clone(), name, mistake);
                 }
                 (value.as_table(), place)
             }
@@ -126,9 +124,9 @@ impl<'a> Section<'_, 'a> {
         }
     }
 
-    /// Whether no mistake was found in this section so far.
+    /// Whether all settings read so far have the value that was meant, so that they may be compared.
     pub(super) fn is_sound(&self) -> bool {
-        self.reader.faults().len() == self.faults_before
+        self.reader.is_whole() && self.reader.faults().len() == self.faults_before
     }
 
     /// Whether a mistake in `name` was reported.
