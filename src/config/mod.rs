@@ -23,7 +23,9 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use environment::{ADMIN_TOKEN, CLIENT_TOKEN, Environment, PREFIX, SERVER, TOKEN};
+pub use environment::{
+    ADMIN_TOKEN_VARIABLE, CLIENT_TOKEN_VARIABLE, Environment, SERVER_VARIABLE, TOKEN_VARIABLE, VARIABLE_PREFIX,
+};
 pub use errors::{ConfigErrors, Fault, Place};
 pub use secret::Secret;
 pub use server::{AuthConfig, BackendKind, LogFormat, ServerConfig, TelemetryConfig};

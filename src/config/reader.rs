@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Section<'_, '_>) -> T,
     ) -> Result<T, ConfigErrors> {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let variables = [environment::SERVER, environment::TOKEN].map(str::to_owned).to_vec();
+        let variables = [environment::SERVER_VARIABLE, environment::TOKEN_VARIABLE].map(str::to_owned).to_vec();
         let (tree, syntax_errors) = DeTable::parse_recoverable(text);
         let mut reader =
             Reader { environment, origin, line_starts, faults: Vec::new(), broken: BTreeSet::new(), variables };

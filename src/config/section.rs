@@ -3,7 +3,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::environment::PREFIX;
+use super::environment::VARIABLE_PREFIX;
 use super::errors::Place;
 use super::nearest::nearest;
 use super::reader::{Reader, Written};
@@ -172,7 +172,7 @@ impl<'a> Section<'_, 'a> {
     }
 
     fn variable_of(&self, name: &str) -> Option<String> {
-        let variable = || format!("{PREFIX}{}", self.path_of(name).replace('.', "_").to_ascii_uppercase());
+        let variable = || format!("{VARIABLE_PREFIX}{}", self.path_of(name).replace('.', "_").to_ascii_uppercase());
         (self.has_variables && self.has_fixed_names).then(variable)
     }
 
