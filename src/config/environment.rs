@@ -6,21 +6,18 @@ use std::ffi::OsString;
 use crate::policy::Mistake;
 
 /// What every variable's name starts with.
-pub const PREFIX: &str = "TOLLGATE_";
+pub const VARIABLE_PREFIX: &str = "TOLLGATE_";
 
 /// URL of a running server, for the client commands.
-pub const SERVER: &str = "TOLLGATE_SERVER";
+pub const SERVER_VARIABLE: &str = "TOLLGATE_SERVER";
 /// Token for a running server, for the client commands.
-pub const TOKEN: &str = "TOLLGATE_TOKEN";
+pub const TOKEN_VARIABLE: &str = "TOLLGATE_TOKEN";
 /// A token of the scope `admin`; never in a file that is shown around.
-pub const ADMIN_TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";
+pub const ADMIN_TOKEN_VARIABLE: &str = "TOLLGATE_ADMIN_TOKEN";
 /// A token of the scope `client`.
-pub const CLIENT_TOKEN: &str = "TOLLGATE_CLIENT_TOKEN";
+pub const CLIENT_TOKEN_VARIABLE: &str = "TOLLGATE_CLIENT_TOKEN";
 
-/// Kubernetes puts such variables into every pod that runs beside a service named `tollgate`.
-const FOREIGN_PREFIXES: [&str; 2] = ["TOLLGATE_PORT", "TOLLGATE_SERVICE_"];
-
-/// The variables whose names start with [`PREFIX`].
+/// The variables whose names start with [`VARIABLE_PREFIX`].
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
@@ -38,8 +35,9 @@ impl Environment {
     }
 
     fn collect(pairs: impl Iterator<Item = (String, OsString)>) -> Self {
-        let is_foreign = |name: &str| FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        Self(pairs.filter(|(name, _)| name.starts_with(PREFIX) && !is_foreign(name)).collect())
+        let is_ours =
+            |name: &str, value: &OsString| name.starts_with(VARIABLE_PREFIX) && !is_of_kubernetes(name, value);
+        Self(pairs.filter(|(name, value)| is_ours(name, value)).collect())
     }
 
     /// The value of one variable.
@@ -63,6 +61,12 @@ impl Environment {
     }
 }
 
+/// Kubernetes puts such variables into every pod that runs beside a service named `tollgate`.
+fn is_of_kubernetes(name: &str, value: &OsString) -> bool {
+    let is_link = name == "TOLLGATE_PORT" && value.to_string_lossy().contains("://");
+    is_link || name.starts_with("TOLLGATE_PORT_") || name.starts_with("TOLLGATE_SERVICE_")
+}
+
 /// Without the values: some are secrets.
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -80,25 +84,31 @@ mod tests {
             ("PATH", "/bin"),
             ("TOLLGATE_SERVER_LISTEN", "127.0.0.1:1"),
             ("TOLLGATE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+            ("TOLLGATE_PORT", "tcp://10.0.0.1:8080"),
             ("TOLLGATE_SERVICE_HOST", "10.0.0.1"),
         ]);
         assert_eq!(environment.names().collect::<Vec<_>>(), ["TOLLGATE_SERVER_LISTEN"]);
         assert_eq!(environment.get("TOLLGATE_SERVER_LISTEN"), Ok(Some("127.0.0.1:1")));
         assert_eq!(environment.get("PATH"), Ok(None));
+        let mistaken = Environment::from_pairs([("TOLLGATE_PORT", "8080")]);
+        assert!(mistaken.is_set("TOLLGATE_PORT"), "a setting that somebody believes in is not passed over");
         assert_eq!(format!("{environment:?}"), r#"{"TOLLGATE_SERVER_LISTEN"}"#);
     }
 
     #[test]
     fn a_process_has_an_environment() {
-        assert!(Environment::from_process().names().all(|name| name.starts_with(PREFIX)));
+        assert!(Environment::from_process().names().all(|name| name.starts_with(VARIABLE_PREFIX)));
     }
 
     #[cfg(unix)]
     #[test]
     fn a_value_that_is_no_text_is_a_mistake() {
         use std::os::unix::ffi::OsStringExt;
-        let environment = Environment::from_pairs([(TOKEN, OsString::from_vec(vec![0xff]))]);
-        let mistake = environment.get(TOKEN).expect_err("no text");
-        assert_eq!(mistake.under(TOKEN).to_string(), "`TOLLGATE_TOKEN` is not UTF-8; set it to text, or unset it");
+        let environment = Environment::from_pairs([(TOKEN_VARIABLE, OsString::from_vec(vec![0xff]))]);
+        let mistake = environment.get(TOKEN_VARIABLE).expect_err("no text");
+        assert_eq!(
+            mistake.under(TOKEN_VARIABLE).to_string(),
+            "`TOLLGATE_TOKEN` is not UTF-8; set it to text, or unset it"
+        );
     }
 }

@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::policy::Mistake;
 
+/// A file that is no configuration at all has a mistake on every line.
+const SHOWN_MAX: usize = 100;
+
 /// Where a mistake was made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -74,11 +77,14 @@ impl ConfigErrors {
 /// A block of two lines for each fault, with an empty line between them.
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, fault) in self.0.iter().enumerate() {
+        for (at, fault) in self.0.iter().take(SHOWN_MAX).enumerate() {
             let gap = if at == 0 { "" } else { "\n\n" };
             write!(f, "{gap}{fault}")?;
         }
-        Ok(())
+        match self.0.len().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\n\nerror: {more} more mistakes are not shown\nhint: correct those above first"),
+        }
     }
 }
 

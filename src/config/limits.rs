@@ -9,11 +9,21 @@ use crate::policy::{Definition, DefinitionFields, KeyPattern, Mistake, Mode, Ove
 const OVERAGES: [(&str, Overage); 3] = [("deny", Overage::Deny), ("debt", Overage::Debt), ("repay", Overage::Repay)];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 
-/// One `[[limits]]` table: either part is `None` when it is mistaken.
+/// The fields that every definition has, and what to do where one is missing.
+const REQUIRED: [(&str, &str); 3] = [
+    ("key", "name the limit, for example `global:llm:openai:gpt-4o:rpm`"),
+    ("kind", "use `rolling`, `concurrency` or `token_bucket`"),
+    ("capacity", "give the most that may be taken at once, at least 1"),
+];
+
+/// One `[[limits]]` table.
 struct Entry {
     /// Where its key stands.
-    key_place: Place,
+    place: Place,
+    path: String,
+    /// `None` when the key is mistaken.
     pattern: Option<KeyPattern>,
+    /// `None` when anything is.
     definition: Option<Definition>,
 }
 
@@ -25,21 +35,19 @@ pub(super) fn read_limits(root: &mut Section<'_, '_>, max_limits: usize) -> Vec<
         let problem =
             format!("has {} definitions, more than `registry.max_limits`, which is {max_limits}", entries.len());
         let hint = "raise `registry.max_limits`, or put a template in place of many definitions";
-        root.report_at(first_too_many.key_place.clone(), Mistake::new("limits", problem, hint));
+        root.reader.report(first_too_many.place.clone(), Mistake::new("limits", problem, hint));
     }
     entries.into_iter().filter_map(|entry| entry.definition).collect()
 }
 
 fn read_entry(section: &mut Section<'_, '_>) -> Entry {
+    for (name, hint) in REQUIRED {
+        section.require(name, hint);
+    }
     let fields = DefinitionFields {
-        key: required(
-            section.text("key"),
-            "key",
-            "name the limit, for example `global:llm:openai:gpt-4o:rpm`",
-            section,
-        ),
-        kind: required(section.text("kind"), "kind", "use `rolling`, `concurrency` or `token_bucket`", section),
-        capacity: required(number(section, "capacity"), "capacity", "give the most that may be taken at once", section),
+        key: section.text("key").unwrap_or_default(),
+        kind: section.text("kind").unwrap_or_default(),
+        capacity: number(section, "capacity").unwrap_or_default(),
         window_seconds: number(section, "window_seconds"),
         timeout_seconds: number(section, "timeout_seconds"),
         refill_amount: number(section, "refill_amount"),
@@ -52,49 +60,36 @@ fn read_entry(section: &mut Section<'_, '_>) -> Entry {
     let pattern = KeyPattern::parse(&fields.key).ok();
     let definition = fields.check().map_err(|mistakes| {
         for mistake in mistakes {
-            // A field that could not be read stands as missing in the fields.
-            if !section.is_blamed(&mistake.field) {
-                let field = mistake.field.clone();
-                section.blame(&[&field], mistake);
+            // A field that could not be read stands as missing or empty in the fields.
+            if section.reader.is_whole() && !section.is_blamed(&mistake.field) {
+                section.blame(&[&mistake.field.clone()], mistake);
             }
         }
     });
-    Entry { key_place: section.place_of("key"), pattern, definition: definition.ok() }
+    Entry { place: section.place_of("key"), path: section.path_of("key"), pattern, definition: definition.ok() }
 }
 
-/// No further than this: 0 gets its own mistake from the definition's check.
+/// Any number: which ones a field takes is for the definition's check to say.
 fn number(section: &mut Section<'_, '_>, name: &'static str) -> Option<u64> {
     section.integer(name, 0..=u64::MAX)
 }
 
-/// `section` has read the field already.
-fn required<T: Default>(value: Option<T>, name: &str, hint: &str, section: &mut Section<'_, '_>) -> T {
-    value.unwrap_or_else(|| {
-        if !section.is_blamed(name) {
-            section.blame(&[], Mistake::new(name, "is missing", hint));
-        }
-        T::default()
-    })
-}
-
 /// Two definitions of one key, or two templates that name the same limits: which of them counts would be chance.
 fn report_twins(root: &mut Section<'_, '_>, entries: &[Entry]) {
-    let mut firsts: HashMap<String, (usize, &KeyPattern)> = HashMap::new();
-    for (index, entry) in entries.iter().enumerate() {
+    let mut firsts: HashMap<String, (&KeyPattern, &Entry)> = HashMap::new();
+    for entry in entries {
         let Some(pattern) = &entry.pattern else { continue };
-        let (first_index, first) = *firsts.entry(shape(pattern)).or_insert((index, pattern));
-        if first_index == index {
+        let (first_pattern, first) = *firsts.entry(shape(pattern)).or_insert((pattern, entry));
+        if std::ptr::eq(first, entry) {
             continue;
         }
-        let mistake = if first == pattern {
-            let problem = format!("is `{pattern}`, like that of `limits[{first_index}]`");
-            Mistake::new(format!("limits[{index}].key"), problem, "remove one of the two, or give it another key")
+        let (problem, hint) = if first_pattern == pattern {
+            (format!("is `{pattern}`, the same as `{}`", first.path), "remove one of the two, or give it another key")
         } else {
-            let problem = format!("is `{pattern}`, which stands for the same limits as `{first}`");
-            let hint = format!("remove it or `limits[{first_index}]`; the names in braces make no difference");
-            Mistake::new(format!("limits[{index}].key"), problem, hint)
+            let problem = format!("is `{pattern}`, which names the same limits as `{}`, `{first_pattern}`", first.path);
+            (problem, "remove one of the two; the names in braces make no difference")
         };
-        root.report_at(entry.key_place.clone(), mistake);
+        root.reader.report(entry.place.clone(), Mistake::new(entry.path.clone(), problem, hint));
     }
 }
 

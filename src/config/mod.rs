@@ -13,6 +13,7 @@ mod scalar;
 mod secret;
 mod section;
 mod sections;
+mod server;
 mod settings;
 mod typed;
 
@@ -20,13 +21,14 @@ mod typed;
 mod tests;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-pub use environment::{ADMIN_TOKEN, CLIENT_TOKEN, Environment, PREFIX, SERVER, TOKEN};
+pub use environment::{
+    ADMIN_TOKEN_VARIABLE, CLIENT_TOKEN_VARIABLE, Environment, SERVER_VARIABLE, TOKEN_VARIABLE, VARIABLE_PREFIX,
+};
 pub use errors::{ConfigErrors, Fault, Place};
 pub use secret::Secret;
+pub use server::{AuthConfig, BackendKind, LogFormat, ServerConfig, TelemetryConfig};
 pub use settings::{MemorySettings, Settings};
 
 use crate::policy::{Definition, Mistake};
@@ -48,61 +50,6 @@ pub struct Config {
     pub limits: Vec<Definition>,
     /// `[telemetry]`: the log.
     pub telemetry: TelemetryConfig,
-}
-
-/// The HTTP face.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerConfig {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Whether anybody who can reach it may use it.
-    pub allow_insecure: bool,
-    /// The most connections that are open at once.
-    pub max_connections: usize,
-    /// The longest that any request but an acquire may take.
-    pub request_timeout: Duration,
-    /// The longest that an acquire may ask to wait.
-    pub max_wait: Duration,
-    /// How long requests in flight may take to end after the signal to stop.
-    pub shutdown_grace: Duration,
-}
-
-/// The tokens of each scope. Without any, everybody may do everything.
-#[derive(Clone, Debug, Default)]
-pub struct AuthConfig {
-    /// May change limits and breakers.
-    pub admin: Vec<Secret>,
-    /// May reserve and complete.
-    pub client: Vec<Secret>,
-}
-
-/// What keeps the balances.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BackendKind {
-    /// The process's own memory.
-    #[default]
-    Memory,
-}
-
-/// How the log looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Pretty on a terminal, else JSON.
-    #[default]
-    Auto,
-    /// For people.
-    Pretty,
-    /// One object per line.
-    Json,
-}
-
-/// The log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TelemetryConfig {
-    /// How it looks.
-    pub log_format: LogFormat,
-    /// What is in it, as `tracing` filters are written.
-    pub log_filter: String,
 }
 
 /// Where a configuration came from.
@@ -171,36 +118,6 @@ impl Default for Config {
             telemetry: TelemetryConfig::default(),
         }
     }
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            allow_insecure: false,
-            max_connections: 1_024,
-            request_timeout: Duration::from_secs(30),
-            max_wait: Duration::from_secs(300),
-            shutdown_grace: Duration::from_secs(10),
-        }
-    }
-}
-
-impl Default for TelemetryConfig {
-    fn default() -> Self {
-        Self { log_format: LogFormat::default(), log_filter: "info".to_owned() }
-    }
-}
-
-impl BackendKind {
-    /// Every kind and its name.
-    pub const CHOICES: [(&'static str, Self); 1] = [("memory", Self::Memory)];
-}
-
-impl LogFormat {
-    /// Every format and its name.
-    pub const CHOICES: [(&'static str, Self); 3] =
-        [("auto", Self::Auto), ("pretty", Self::Pretty), ("json", Self::Json)];
 }
 
 impl fmt::Display for Origin {

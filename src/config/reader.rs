@@ -1,6 +1,8 @@
 //! Walks the TOML tree and the environment side by side, and collects every mistake on the way. Serde would stop at
 //! the first one, and forget at which line each value stood.
 
+use std::collections::BTreeSet;
+
 use toml::de::{DeTable, DeValue};
 
 use super::environment::{self, Environment};
@@ -16,6 +18,8 @@ pub(super) struct Reader<'a> {
     /// Where each line starts, in bytes.
     line_starts: Vec<usize>,
     faults: Vec<Fault>,
+    /// The lines that are not TOML.
+    broken: BTreeSet<Place>,
     /// The variables that something asked for.
     variables: Vec<String>,
 }
@@ -29,15 +33,14 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Section<'_, '_>) -> T,
     ) -> Result<T, ConfigErrors> {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let variables = [environment::SERVER, environment::TOKEN].map(str::to_owned).to_vec();
+        let variables = [environment::SERVER_VARIABLE, environment::TOKEN_VARIABLE].map(str::to_owned).to_vec();
         let (tree, syntax_errors) = DeTable::parse_recoverable(text);
-        let mut reader = Reader { environment, origin, line_starts, faults: Vec::new(), variables };
+        let mut reader =
+            Reader { environment, origin, line_starts, faults: Vec::new(), broken: BTreeSet::new(), variables };
+        reader.report_syntax_errors(&syntax_errors);
         let place = reader.place(None);
         let value = Section::read(&mut reader, String::new(), Some(tree.get_ref()), place, read);
         reader.report_unknown_variables();
-        if !syntax_errors.is_empty() {
-            reader.replace_by_syntax_errors(&syntax_errors);
-        }
         if reader.faults.is_empty() { Ok(value) } else { Err(ConfigErrors::new(reader.faults)) }
     }
 
@@ -47,8 +50,16 @@ impl<'a> Reader<'a> {
         Place::File { name: self.origin.to_owned(), line }
     }
 
+    /// What is left of a line that is not TOML is not judged further.
     pub(super) fn report(&mut self, place: Place, mistake: Mistake) {
-        self.faults.push(Fault { place, mistake });
+        if !self.broken.contains(&place) {
+            self.faults.push(Fault { place, mistake });
+        }
+    }
+
+    /// Whether all of the file is in the tree. If not, what is missing or misplaced there may be neither in truth.
+    pub(super) fn is_whole(&self) -> bool {
+        self.broken.is_empty()
     }
 
     pub(super) fn faults(&self) -> &[Fault] {
@@ -82,13 +93,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A tree with holes makes for mistakes that nobody made, so those in the file wait until it is well-formed.
-    fn replace_by_syntax_errors(&mut self, errors: &[toml::de::Error]) {
-        self.faults.retain(|fault| matches!(fault.place, Place::Variable(_)));
+    /// One for each line: the parser stumbles on over what is left of it.
+    fn report_syntax_errors(&mut self, errors: &[toml::de::Error]) {
         for error in errors {
             let place = self.place(error.span().map(|span| span.start));
-            let hint = "write `[section]` and `name = value` on lines of their own, texts in double quotes";
-            self.report(place, Mistake::new("", format!("is not TOML: {}", error.message()), hint));
+            if self.broken.insert(place.clone()) {
+                let hint = "write `[section]` and `name = value` on lines of their own, texts in double quotes";
+                let mistake = Mistake::new("", format!("is not TOML: {}", error.message()), hint);
+                self.faults.push(Fault { place, mistake });
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::AuthConfig;
-use super::environment::{ADMIN_TOKEN, CLIENT_TOKEN};
+use super::environment::{ADMIN_TOKEN_VARIABLE, CLIENT_TOKEN_VARIABLE};
 use super::errors::Place;
 use super::file::read_text;
 use super::section::Section;
@@ -51,8 +51,8 @@ impl fmt::Debug for Secret {
 /// Reads the tokens of both scopes.
 pub(super) fn read_auth(section: &mut Section<'_, '_>, base_dir: &Path) -> AuthConfig {
     AuthConfig {
-        admin: read_tokens(section, "admin_tokens_file", ADMIN_TOKEN, base_dir),
-        client: read_tokens(section, "client_tokens_file", CLIENT_TOKEN, base_dir),
+        admin: read_tokens(section, "admin_tokens_file", ADMIN_TOKEN_VARIABLE, base_dir),
+        client: read_tokens(section, "client_tokens_file", CLIENT_TOKEN_VARIABLE, base_dir),
     }
 }
 
@@ -68,10 +68,10 @@ fn read_tokens(section: &mut Section<'_, '_>, field: &'static str, variable: &st
             }
         }
     }
-    if let Some((place, text)) = section.variable(variable) {
+    if let Some(text) = section.reader.variable(variable) {
         match Secret::parse(text) {
             Ok(token) => tokens.push(token),
-            Err(mistake) => section.report_at(place, mistake),
+            Err(mistake) => section.reader.report(Place::Variable(variable.to_owned()), mistake),
         }
     }
     tokens
@@ -90,7 +90,7 @@ fn parse_file(section: &mut Section<'_, '_>, field: &str, path: &Path, text: &st
             Err(mistake) => {
                 is_sound = false;
                 let place = Place::File { name: path.display().to_string(), line: Some(index + 1) };
-                section.report_at(place, mistake);
+                section.reader.report(place, mistake);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::environment::PREFIX;
+use super::environment::VARIABLE_PREFIX;
 use super::errors::Place;
 use super::nearest::nearest;
 use super::reader::{Reader, Written};
@@ -13,7 +13,7 @@ use crate::policy::Mistake;
 /// A table that is being read. A setting that is missing or mistaken reads as `None`, or as its default: what the
 /// section makes of it is thrown away then.
 pub(super) struct Section<'r, 'a> {
-    reader: &'r mut Reader<'a>,
+    pub(super) reader: &'r mut Reader<'a>,
     /// Empty at the top level.
     path: String,
     table: Option<&'a DeTable<'a>>,
@@ -35,6 +35,7 @@ impl<'a> Section<'_, 'a> {
         place: Place,
         read: impl FnOnce(&mut Section<'_, 'a>) -> T,
     ) -> T {
+        // A table of an array has no name that a variable could carry.
         let has_variables = !path.contains('[');
         let faults_before = reader.faults().len();
         let mut section = Section {
@@ -48,7 +49,7 @@ impl<'a> Section<'_, 'a> {
             faults_before,
         };
         let value = read(&mut section);
-        if section.has_fixed_names {
+        if section.has_fixed_names && section.reader.is_whole() {
             section.report_unknown_names();
         }
         value
@@ -62,11 +63,8 @@ impl<'a> Section<'_, 'a> {
             Some(Written { place, value }) => {
                 if value.as_table().is_none() {
                     let hint = format!("write `[{path}]` on a line of its own and its settings below it");
-                    self.report(
-                        place.clone(),
-                        name,
-                        Mistake::new("", format!("is {}, not a table", described(value)), hint),
-                    );
+                    let mistake = Mistake::new("", format!("is {}, not a table", described(value)), hint);
+                    self.report(place.clone(), name, mistake);
                 }
                 (value.as_table(), place)
             }
@@ -119,14 +117,16 @@ impl<'a> Section<'_, 'a> {
         from_variable.or(from_file)
     }
 
-    /// The variable of exactly this name, with its place.
-    pub(super) fn variable(&mut self, name: &str) -> Option<(Place, &'a str)> {
-        self.reader.variable(name).map(|value| (Place::Variable(name.to_owned()), value))
+    /// Reports the field if it is not written.
+    pub(super) fn require(&mut self, name: &str, hint: &str) {
+        if self.reader.is_whole() && self.find(name).is_none() {
+            self.blame(&[], Mistake::new(name, "is missing", hint));
+        }
     }
 
-    /// Whether no mistake was found in this section so far.
+    /// Whether all settings read so far have the value that was meant, so that they may be compared.
     pub(super) fn is_sound(&self) -> bool {
-        self.reader.faults().len() == self.faults_before
+        self.reader.is_whole() && self.reader.faults().len() == self.faults_before
     }
 
     /// Whether a mistake in `name` was reported.
@@ -139,11 +139,6 @@ impl<'a> Section<'_, 'a> {
     pub(super) fn blame(&mut self, names: &[&str], mistake: Mistake) {
         let place = names.iter().find_map(|name| self.own_place_of(name)).unwrap_or_else(|| self.place.clone());
         self.reader.report(place, mistake.under(&self.path));
-    }
-
-    /// Reports a mistake that was made elsewhere.
-    pub(super) fn report_at(&mut self, place: Place, mistake: Mistake) {
-        self.reader.report(place, mistake);
     }
 
     /// Where the setting has its value from: its variable, else its line, else its table.
@@ -170,13 +165,14 @@ impl<'a> Section<'_, 'a> {
         Some(Written { place: self.reader.place(Some(key.span().start)), value: value.get_ref() })
     }
 
-    fn path_of(&self, name: &str) -> String {
+    /// The setting's key path.
+    pub(super) fn path_of(&self, name: &str) -> String {
         let dot = if self.path.is_empty() { "" } else { "." };
         format!("{}{dot}{}", self.path, shown(name))
     }
 
     fn variable_of(&self, name: &str) -> Option<String> {
-        let variable = || format!("{PREFIX}{}", self.path_of(name).replace('.', "_").to_ascii_uppercase());
+        let variable = || format!("{VARIABLE_PREFIX}{}", self.path_of(name).replace('.', "_").to_ascii_uppercase());
         (self.has_variables && self.has_fixed_names).then(variable)
     }
 
