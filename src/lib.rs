@@ -1,4 +1,6 @@
 //! Tollgate.
 
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod clock;
 pub mod policy;
