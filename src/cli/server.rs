@@ -22,14 +22,14 @@ const ANSWER_MIB_MAX: usize = 64;
 #[derive(Args)]
 pub(super) struct ServerArgs {
     /// The server to ask
-    #[arg(long, global = true, value_name = "URL", env = "TOLLGATE_SERVER", default_value = DEFAULT_SERVER)]
-    #[arg(value_parser = parse_base)]
+    #[arg(long, global = true, help_heading = "Server", value_name = "URL", env = "TOLLGATE_SERVER")]
+    #[arg(default_value = DEFAULT_SERVER, value_parser = parse_base)]
     server: String,
     /// The token that the server asks for
-    #[arg(long, global = true, env = "TOLLGATE_TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = "Server", env = "TOLLGATE_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Print the server's JSON instead of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Server")]
     pub(super) json: bool,
 }
 
