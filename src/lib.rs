@@ -2,6 +2,8 @@
 
 pub mod actors;
 pub mod backends;
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod policy;

@@ -45,7 +45,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn jitter_only_adds_and_the_delay_is_bounded(base in 0_u64..10_000, factor in 100_u32..1_000, extra in 0_u64..100_000, jitter in 0_u64..1_000, streak: u32, random: u64) {
+        fn jitter_only_adds_and_the_delay_is_bounded(
+            base in 0_u64..10_000,
+            factor in 100_u32..1_000,
+            extra in 0_u64..100_000,
+            jitter in 0_u64..1_000,
+            streak: u32,
+            random: u64,
+        ) {
             let ms = Duration::from_millis;
             let backoff = Backoff::new(ms(base), factor, ms(base + extra), ms(jitter));
             let (delay, plain) = (backoff.delay(streak, random), backoff.delay(streak, 0));

@@ -224,7 +224,9 @@ mod tests {
     proptest! {
         /// Against the plainest possible model: a list that is searched from end to end.
         #[test]
-        fn the_log_agrees_with_a_list(steps in proptest::collection::vec((0_u8..5, 0_u64..50, 0_u64..20, any::<prop::sample::Index>()), 1..200)) {
+        fn the_log_agrees_with_a_list(
+            steps in proptest::collection::vec((0_u8..5, 0_u64..50, 0_u64..20, any::<prop::sample::Index>()), 1..200),
+        ) {
             let mut log = HoldLog::default();
             let mut model: Vec<(HoldId, u64)> = Vec::new();
             let mut now = 0;

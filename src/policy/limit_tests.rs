@@ -150,7 +150,10 @@ proptest! {
     /// A clock that stands still or steps back admits nothing that the same calls at the latest time would not, and no
     /// wait it promises is longer than the limit's own period.
     #[test]
-    fn a_clock_that_steps_back_changes_nothing(definition in any_definition(), steps in proptest::collection::vec((0_i64..7_200, 1_u64..60), 1..100)) {
+    fn a_clock_that_steps_back_changes_nothing(
+        definition in any_definition(),
+        steps in proptest::collection::vec((0_i64..7_200, 1_u64..60), 1..100),
+    ) {
         let (mut stepping, mut steady) = (Limit::new(&definition, at(3_600)), Limit::new(&definition, at(3_600)));
         let (mut now, mut latest) = (3_600_u64, 3_600_u64);
         for (step, amount) in steps {
@@ -172,7 +175,10 @@ proptest! {
 
     /// Refused until exactly the promised instant, granted at it, if nobody else comes.
     #[test]
-    fn the_promised_instant_is_exact(definition in any_definition(), calls in proptest::collection::vec((0_u64..20, 1_u64..50, 0_u128..80, any::<bool>()), 1..60)) {
+    fn the_promised_instant_is_exact(
+        definition in any_definition(),
+        calls in proptest::collection::vec((0_u64..20, 1_u64..50, 0_u128..80, any::<bool>()), 1..60),
+    ) {
         let (mut limit, mut now) = (Limit::new(&definition, at(0)), 0);
         for (gap, amount, actual, completes) in calls {
             now += gap;

@@ -292,7 +292,8 @@ mod tests {
             let turns = Turns::default();
             let candidates: Vec<_> =
                 (0..).zip(&tenants).map(|(ticket, tenant)| candidate(ticket, &format!("t{tenant}"), Priority::Normal, 0)).collect();
-            let order: Vec<u8> = served(line_of(&candidates, &turns), &turns).iter().map(|ticket| tenants[*ticket as usize]).collect();
+            let order = served(line_of(&candidates, &turns), &turns);
+            let order: Vec<u8> = order.iter().map(|ticket| tenants[*ticket as usize]).collect();
             prop_assert_eq!(order.len(), tenants.len());
             for (at, tenant) in order.iter().enumerate() {
                 let Some(next) = order[at + 1..].iter().position(|other| other == tenant) else { continue };
@@ -305,7 +306,9 @@ mod tests {
 
         /// Whoever joins is served or leaves, once.
         #[test]
-        fn nobody_is_lost(steps in proptest::collection::vec((0_u8..4, 0_u8..4, any::<prop::sample::Index>()), 1..200)) {
+        fn nobody_is_lost(
+            steps in proptest::collection::vec((0_u8..4, 0_u8..4, any::<prop::sample::Index>()), 1..200),
+        ) {
             let turns = Turns::default();
             let (mut line, mut waiting): (Line<()>, Vec<Candidate>) = (Line::default(), Vec::new());
             for (ticket, (step, tenant, pick)) in (0..).zip(steps) {

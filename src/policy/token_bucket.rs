@@ -246,15 +246,21 @@ mod tests {
                 let now = match step { 0 => latest, 1 => moment, _ => latest.saturating_add(moment % SECOND) };
                 latest = latest.max(now);
                 spent += u128::from(bucket.spend(amount, at(now)));
-                // Compared rounded up: the flow is ⌊latest × amount ÷ period⌋, a unit not yet whole cannot be spent.
-                let flowed = u128::from(latest).saturating_mul(u128::from(refill_amount)) / (u128::from(refill_seconds) * u128::from(SECOND));
+                // Rounded up: the flow is ⌊latest × amount ÷ period⌋, a unit not yet whole cannot be spent.
+                let period = u128::from(refill_seconds) * u128::from(SECOND);
+                let flowed = u128::from(latest).saturating_mul(u128::from(refill_amount)) / period;
                 prop_assert!(spent <= u128::from(capacity).saturating_add(flowed).saturating_add(1));
             }
         }
 
         /// Denied until exactly the promised instant, granted at it.
         #[test]
-        fn the_promised_instant_is_exact(capacity in 1_u64..1_000, refill_amount in 1_u64..1_000, refill_seconds in 1_u64..10_000, start in 0_u64..YEAR) {
+        fn the_promised_instant_is_exact(
+            capacity in 1_u64..1_000,
+            refill_amount in 1_u64..1_000,
+            refill_seconds in 1_u64..10_000,
+            start in 0_u64..YEAR,
+        ) {
             let mut bucket = bucket(capacity, refill_amount, refill_seconds);
             bucket.spend(capacity, at(start));
             for amount in [1, capacity.div_ceil(2), capacity] {

@@ -1,0 +1,61 @@
+//! `tollgate limits get`: one definition, and what is used of it.
+
+use serde_json::Value;
+
+use super::{ADMIN_PATH, Failure, Server, USAGE_PATH, shown, status, window};
+use crate::cli::server::Answer;
+use crate::cli::table::pairs;
+use crate::cli::text::MISSING;
+use crate::cli::{output, path};
+
+pub(super) async fn run(server: &Server, key: &str, json: bool) -> Result<(), Failure> {
+    let answer = server.get(&path::under(ADMIN_PATH, key)).await?.accepted()?;
+    if json {
+        return output::print_json(&answer);
+    }
+    // A template has no usage of its own.
+    let usage = server.get(&path::under(USAGE_PATH, key)).await.and_then(Answer::accepted).unwrap_or_default();
+    output::print(&description(&answer["limit"], &usage))
+}
+
+fn description(limit: &Value, usage: &Value) -> String {
+    let definition = &limit["definition"];
+    let mut lines: Vec<_> =
+        ["key", "kind", "capacity", "unit", "overage", "mode"].map(|field| (field, shown(definition, field))).into();
+    lines.insert(3, ("window", window(definition)));
+    lines.extend([("status", status(limit)), ("version", shown(limit, "version"))]);
+    lines.push(("description", shown(definition, "description")));
+    let used = ["used", "available", "debt", "waiters", "denied", "would_deny"];
+    lines.extend(used.map(|field| (field, shown(usage, field))));
+    lines.retain(|(_, value)| value != MISSING);
+    pairs(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_known_is_shown() {
+        let definition =
+            json!({"key": "a:b", "kind": "rolling", "capacity": 60, "window_seconds": 60, "mode": "shadow"});
+        let limit = json!({"definition": definition, "status": "active", "version": 3});
+        assert_eq!(
+            description(&limit, &json!({"used": 10, "available": 50, "would_deny": 0})),
+            concat!(
+                "key         a:b\n",
+                "kind        rolling\n",
+                "capacity    60\n",
+                "window      1m\n",
+                "mode        shadow\n",
+                "status      active\n",
+                "version     3\n",
+                "used        10\n",
+                "available   50\n",
+                "would_deny  0\n",
+            )
+        );
+        assert!(description(&limit, &Value::Null).ends_with("version   3\n"));
+    }
+}

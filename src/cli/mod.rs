@@ -1,0 +1,125 @@
+//! The command line: one file per command. Data goes to stdout, everything else to stderr.
+
+mod amounts;
+mod complete;
+mod failure;
+mod limits;
+mod output;
+mod path;
+mod refusal;
+mod reserve;
+mod server;
+mod status;
+mod table;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// Reserves, limits and accounts LLM calls.
+#[derive(Parser)]
+#[command(name = "tollgate", version, about, after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show, change and delete limits
+    Limits(limits::LimitsArgs),
+    /// Show the server, its backend and its actors
+    Status(status::StatusArgs),
+    /// Reserve what a call may use, and print the lease id
+    Reserve(reserve::ReserveArgs),
+    /// End a lease, and state what was really used
+    Complete(complete::CompleteArgs),
+}
+
+impl Cli {
+    /// Runs the command. What goes wrong is told on stderr and in the exit code.
+    pub async fn run(self) -> ExitCode {
+        let outcome = match self.command {
+            Command::Limits(args) => limits::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Reserve(args) => reserve::run(args).await,
+            Command::Complete(args) => complete::run(args).await,
+        };
+        match outcome {
+            Ok(exit) => exit.into(),
+            Err(failure) => failure.report(),
+        }
+    }
+}
+
+/// How a command ended; scripts read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Denied = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documented_commands_parse() {
+        for line in [
+            "limits list",
+            "limits list --json --server http://localhost:9000",
+            "limits --server http://localhost:9000 get a:b",
+            "limits put limit.json",
+            "limits put -",
+            "limits put --key a --kind rolling --capacity 5 --window-seconds 60 --unit requests --overage repay",
+            "limits put --key a --kind token_bucket --capacity 5 --refill-amount 1 --refill-seconds 2 --mode shadow",
+            "limits delete a:b",
+            "status --token secret",
+            "reserve a:b=1 c=20 --tenant acme --job-id 7 --lease-id 01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "reserve a=1 --wait 5000 --priority high",
+            "complete 01ARZ3NDEKTSV4RRFFQ69G5FAV a=0 b=7",
+            "complete 01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        ] {
+            let words = ["tollgate"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_says_what_to_write() {
+        for (line, told) in [
+            ("reserve", "<KEY=AMOUNT>"),
+            ("reserve a", "`a` names no amount; write `KEY=AMOUNT`"),
+            ("reserve a=1 --priority high", "--wait <MS>"),
+            ("reserve a=1 --wait 1 --priority urgent", "[possible values: high, normal, low]"),
+            ("reserve a=1 --lease-id x", "`lease_id` is `x`, which is no ULID"),
+            ("complete x", "which is no ULID"),
+            ("limits put", "--key <KEY>"),
+            ("limits put limit.json --key a", "cannot be used with"),
+            ("limits put --key a --kind fixed --capacity 1", "[possible values: rolling, concurrency, token_bucket]"),
+            ("status --server https://a", "only plain `http` is spoken"),
+        ] {
+            let words = ["tollgate"].into_iter().chain(line.split(' '));
+            let refusal = Cli::try_parse_from(words).err().expect("wrong usage");
+            assert_eq!(refusal.exit_code(), i32::from(Exit::Usage as u8), "{line}");
+            assert!(refusal.to_string().contains(told), "{line} is answered by {refusal}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The one test crate: a file per feature.
+
+mod support;
+mod tidy;
