@@ -83,6 +83,22 @@ impl<M: Message> Mailbox<M> {
         }
     }
 
+    /// The same for a question, which may be asked again when the actor died over it.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn ask<T: Send + 'static>(&self, question: impl Fn(RpcReplyPort<T>) -> M) -> Result<T, CallError> {
+        let asked = async {
+            loop {
+                match self.call(&question).await {
+                    Err(CallError::NoAnswer) => tokio::task::yield_now().await,
+                    answer => return answer,
+                }
+            }
+        };
+        tokio::time::timeout(CALL_TIMEOUT, asked).await.unwrap_or(Err(CallError::NoAnswer))
+    }
+
     /// Sends a message that needs no answer.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::body;
 use super::problem::Problem;
 use super::state::ApiState;
-use super::wire::{Checks, Text, path_text, Shown};
+use super::wire::{Checks, Shown, Text, path_text};
 use crate::backends::{HeldAmount, LeaseView};
 use crate::policy::{Key, Label, LeaseId, Mistake, Moment, Renew, SECONDS_MAX, Seconds, retry_after};
 

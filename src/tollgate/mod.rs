@@ -131,7 +131,7 @@ impl Tollgate {
     /// # Errors
     /// If the registry does not answer.
     pub async fn limits(&self) -> Result<Vec<Entry>, RegistryError> {
-        self.runtime.registry.call(RegistryMessage::List).await.map_err(unavailable)
+        self.runtime.registry.ask(RegistryMessage::List).await.map_err(unavailable)
     }
 
     /// One definition.
@@ -140,7 +140,7 @@ impl Tollgate {
     /// If the registry does not answer.
     pub async fn limit(&self, pattern: &KeyPattern) -> Result<Option<Entry>, RegistryError> {
         let get = |reply| RegistryMessage::Get(pattern.clone(), reply);
-        self.runtime.registry.call(get).await.map_err(unavailable)
+        self.runtime.registry.ask(get).await.map_err(unavailable)
     }
 
     /// Takes a definition out; returns what it was.
@@ -150,6 +150,11 @@ impl Tollgate {
     pub async fn delete_limit(&self, pattern: &KeyPattern) -> Result<Option<Entry>, RegistryError> {
         let delete = |reply| RegistryMessage::Delete(pattern.clone(), reply);
         self.runtime.registry.call(delete).await.map_err(unavailable)?
+    }
+
+    /// Logs where `configured` differs from the definitions in force, which are the truth.
+    pub fn report_difference(&self, configured: &[Definition]) {
+        self.runtime.store.report_difference(configured);
     }
 
     /// The tree of actors and the backend, as they stand.

@@ -1,4 +1,6 @@
 //! The one test crate: a file per feature.
 
+mod ractor_facts;
+mod supervision;
 mod support;
 mod tidy;
