@@ -1,6 +1,8 @@
 //! Tollgate.
 
 pub mod actors;
+#[cfg(feature = "server")]
+pub mod api;
 pub mod backends;
 #[cfg(feature = "server")]
 pub mod cli;

@@ -63,9 +63,8 @@ mod tests {
     #[track_caller]
     fn check(tokens: &AuthConfig, header: Option<&str>, expected: [Option<&str>; 3]) {
         let header = header.map(|text| HeaderValue::from_str(text).expect("a good header"));
-        let answers = [Scope::Open, Scope::Client, Scope::Admin].map(|scope| {
-            authorize(tokens, scope, header.as_ref()).err().map(|problem| problem.into_detail().0)
-        });
+        let answers = [Scope::Open, Scope::Client, Scope::Admin]
+            .map(|scope| authorize(tokens, scope, header.as_ref()).err().map(|problem| problem.into_detail().0));
         assert_eq!(answers, expected);
     }
 

@@ -34,7 +34,15 @@ struct Denied {
 impl Decision {
     /// There is room. Nothing was charged.
     pub(super) fn fits() -> Self {
-        Self { allowed: true, lease_id: None, reserved_at_unix_ms: None, retry_after_ms: 0, error: Cow::Borrowed(""), denied: Vec::new(), detail: None }
+        Self {
+            allowed: true,
+            lease_id: None,
+            reserved_at_unix_ms: None,
+            retry_after_ms: 0,
+            error: Cow::Borrowed(""),
+            denied: Vec::new(),
+            detail: None,
+        }
     }
 
     /// There is a lease.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::body;
 use super::problem::Problem;
 use super::state::ApiState;
-use super::wire::{Checks, Text, path_text, Shown};
+use super::wire::{Checks, Shown, Text, path_text};
 use crate::backends::{HeldAmount, LeaseView};
 use crate::policy::{Key, Label, LeaseId, Mistake, Moment, Renew, SECONDS_MAX, Seconds, retry_after};
 
@@ -61,7 +61,7 @@ pub(super) async fn show(
     let lease = lease.ok_or_else(|| {
         Problem::not_found(format!("no lease `{lease_id}` is known; it was never granted, or is over and forgotten"))
     })?;
-    Ok(body::json(&LeaseBody::new(&lease, state.clock().now())))
+    Ok(body::json(&LeaseBody::new(&lease, state.tollgate().now())))
 }
 
 impl RenewFields<'_> {

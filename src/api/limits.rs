@@ -72,9 +72,8 @@ pub(super) async fn show(
     let text = path_text("key", key)?;
     let key = Key::parse(&text).map_err(|mistake| Problem::mistakes(vec![mistake.under("key")]))?;
     let usage = state.tollgate().usage(&key).await?;
-    let usage = usage.ok_or_else(|| {
-        Problem::not_found(format!("no definition covers `{key}`; `PUT /v1/admin/limits` makes one"))
-    })?;
+    let usage = usage
+        .ok_or_else(|| Problem::not_found(format!("no definition covers `{key}`; `PUT /v1/admin/limits` makes one")))?;
     Ok(body::json(&UsageBody::from(&usage)))
 }
 

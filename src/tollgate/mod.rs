@@ -18,7 +18,7 @@ use crate::actors::{
 };
 use crate::backends::{BackendError, Health, LeaseView, Totals};
 use crate::policy::{
-    Amounts, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Refusal, Renew, Reserve,
+    Amounts, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Refusal, Renew, Reserve,
 };
 
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
@@ -150,6 +150,12 @@ impl Tollgate {
     pub async fn delete_limit(&self, pattern: &KeyPattern) -> Result<Option<Entry>, RegistryError> {
         let delete = |reply| RegistryMessage::Delete(pattern.clone(), reply);
         self.runtime.registry.call(delete).await.map_err(unavailable)?
+    }
+
+    /// The time on the runtime's clock, which every [`Moment`] it tells is on.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.runtime.clock.now()
     }
 
     /// The tree of actors and the backend, as they stand.
