@@ -67,11 +67,9 @@ impl<M: Message> Mailbox<M> {
     /// A [`CallError`], which says whether the message may have been handled.
     pub async fn call<T: Send + 'static>(&self, message: impl FnOnce(RpcReplyPort<T>) -> M) -> Result<T, CallError> {
         let mut running = self.actor.subscribe();
-        let started = tokio::time::timeout(CALL_TIMEOUT, running.wait_for(Option::is_some)).await;
-        let actor = match started {
-            Ok(Ok(actor)) => actor.clone().ok_or(CallError::NotRunning)?,
-            Ok(Err(_)) | Err(_) => return Err(CallError::NotRunning),
-        };
+        // The guard that `wait_for` gives must not live across an await: the future could not be sent.
+        let started = async { running.wait_for(Option::is_some).await.ok().and_then(|actor| actor.clone()) };
+        let actor = tokio::time::timeout(CALL_TIMEOUT, started).await.ok().flatten().ok_or(CallError::NotRunning)?;
         self.enter()?;
         match actor.call(message, Some(CALL_TIMEOUT)).await {
             Ok(CallResult::Success(answer)) => Ok(answer),

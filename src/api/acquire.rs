@@ -13,8 +13,8 @@ use super::decision::Decision;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{AmountFields, Checks, ReserveFields, Text};
+use crate::actors::Wait;
 use crate::policy::{Mistake, Priority, Refusal, Reserve};
-use crate::tollgate::Wait;
 
 /// When to come again after the server was about to stop: another may be there by then.
 const CLOSING_RETRY_AFTER: Duration = Duration::from_secs(1);

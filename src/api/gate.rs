@@ -38,7 +38,7 @@ impl Gate {
 
 /// The step itself.
 pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    let started = gate.state.clock().now();
+    let started = gate.state.tollgate().now();
     let id = gate.state.request_ids().of(request.headers());
     let method = request.method().clone();
     let mut response = match authorize(&gate.state.access(), gate.scope, request.headers().get(AUTHORIZATION)) {
@@ -50,7 +50,7 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         Err(problem) => problem.into_response(),
     };
     gate.traffic.count(response.status().as_u16());
-    log(&id, &method, gate.route, response.status(), gate.state.clock().now().since(started));
+    log(&id, &method, gate.route, response.status(), gate.state.tollgate().now().since(started));
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

@@ -61,7 +61,7 @@ pub(super) async fn show(
     let lease = lease.ok_or_else(|| {
         Problem::not_found(format!("no lease `{lease_id}` is known; it was never granted, or is over and forgotten"))
     })?;
-    Ok(body::json(&LeaseBody::new(&lease, state.clock().now())))
+    Ok(body::json(&LeaseBody::new(&lease, state.tollgate().now())))
 }
 
 impl RenewFields<'_> {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::exposition::Exposition;
 use super::state::ApiState;
-use crate::actors::status::ActorStatus;
+use crate::actors::ActorStatus;
 use crate::backends::{Health, Totals};
 
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -19,7 +19,7 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Response {
     exposition.gauge("tollgate_waiters", "Calls that wait in a line.").sample(&[], tollgate.waiting());
     let is_up = matches!(tollgate.health(), Health::Up);
     exposition.gauge("tollgate_backend_up", "1 while the backend answers.").sample(&[], u8::from(is_up));
-    write_actors(&mut exposition, &tollgate.status().await.actors);
+    write_actors(&mut exposition, &tollgate.status().actors);
     write_traffic(&mut exposition, &state);
     ([(CONTENT_TYPE, TEXT_FORMAT)], exposition.into_text()).into_response()
 }

@@ -5,8 +5,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::actors::RegistryError;
 use crate::backends::BackendError;
-use crate::policy::{LeaseError, Mistake, summary};
+use crate::policy::{InvalidRequest, LeaseError, Mistake};
 
 /// The most mistakes that one answer lists: a body of a megabyte can hold a hundred thousand.
 const MISTAKES_MAX: usize = 64;
@@ -49,7 +50,8 @@ impl Problem {
     /// The same, by what its fields say.
     pub(super) fn mistakes(mut mistakes: Vec<Mistake>) -> Self {
         mistakes.truncate(MISTAKES_MAX);
-        Self { mistakes: mistakes.clone(), ..Self::invalid(summary(&mistakes)) }
+        let request = InvalidRequest(mistakes);
+        Self { mistakes: request.0.clone(), ..Self::invalid(request.to_string()) }
     }
 
     /// There is no such resource, or no such route.
@@ -148,5 +150,18 @@ impl From<LeaseError> for Problem {
             LeaseError::Finished => Self::new(StatusCode::CONFLICT, "lease_finished", error.to_string()),
             LeaseError::Backend(problem) => Self::outcome_unknown(problem),
         }
+    }
+}
+
+impl From<RegistryError> for Problem {
+    fn from(error: RegistryError) -> Self {
+        let (status, code) = match &error {
+            RegistryError::KindConflict { .. } => (StatusCode::CONFLICT, "kind_conflict"),
+            RegistryError::ShapeConflict { .. } => (StatusCode::CONFLICT, "shape_conflict"),
+            RegistryError::TooManyLimits { .. } => (StatusCode::CONFLICT, "too_many_limits"),
+            RegistryError::NotSaved(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not_saved"),
+            RegistryError::Unavailable(problem) => return Self::outcome_unknown(problem),
+        };
+        Self::new(status, code, error.to_string())
     }
 }

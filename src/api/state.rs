@@ -7,7 +7,6 @@ use tokio::sync::watch;
 
 use super::request_id::RequestIds;
 use super::traffic::Traffic;
-use crate::clock::Clock;
 use crate::config::AuthConfig;
 use crate::tollgate::Tollgate;
 
@@ -51,7 +50,6 @@ struct Shared {
     access: RwLock<Arc<AuthConfig>>,
     traffic: Traffic,
     request_ids: RequestIds,
-    clock: Clock,
     is_closing: watch::Sender<bool>,
 }
 
@@ -65,7 +63,6 @@ impl ApiState {
             options,
             traffic: Traffic::default(),
             request_ids: RequestIds::start(),
-            clock: Clock::start(),
             is_closing: watch::Sender::new(false),
         }))
     }
@@ -93,10 +90,6 @@ impl ApiState {
 
     pub(super) fn request_ids(&self) -> &RequestIds {
         &self.0.request_ids
-    }
-
-    pub(super) fn clock(&self) -> &Clock {
-        &self.0.clock
     }
 
     /// Tells every request whether the server is about to stop.

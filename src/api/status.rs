@@ -15,7 +15,7 @@ struct Fine {
 }
 
 pub(super) async fn status(State(state): State<ApiState>) -> Response {
-    body::json(&state.tollgate().status().await)
+    body::json(&state.tollgate().status())
 }
 
 /// The process answers; nothing more is asked.

@@ -18,7 +18,7 @@ use crate::actors::{
 };
 use crate::backends::{BackendError, Health, LeaseView, Totals};
 use crate::policy::{
-    Amounts, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Refusal, Renew, Reserve,
+    Amounts, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Refusal, Renew, Reserve,
 };
 
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
@@ -155,6 +155,12 @@ impl Tollgate {
     /// Logs where `configured` differs from the definitions in force, which are the truth.
     pub fn report_difference(&self, configured: &[Definition]) {
         self.runtime.store.report_difference(configured);
+    }
+
+    /// The time on the runtime's clock, which every [`Moment`] it tells is on.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.runtime.clock.now()
     }
 
     /// The tree of actors and the backend, as they stand.
