@@ -29,6 +29,12 @@ pub struct Tollgate {
     _owner: Option<Arc<Owner>>,
 }
 
+impl std::fmt::Debug for Tollgate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tollgate").field("name", &self.runtime.name).finish_non_exhaustive()
+    }
+}
+
 /// Ends the actors with the last handle.
 struct Owner {
     root: ActorRef<RootMessage>,
