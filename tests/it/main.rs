@@ -1,6 +1,8 @@
 //! The one test crate: a file per feature.
 
 mod ractor_facts;
+#[cfg(feature = "server")]
+mod readme;
 mod supervision;
 mod support;
 mod tidy;
