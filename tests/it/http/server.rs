@@ -69,7 +69,10 @@ impl Server {
     pub(super) async fn start_with(limits: &[Value], options: ServeOptions) -> Self {
         let fields = |limit: &Value| serde_json::from_value::<DefinitionFields>(limit.clone()).expect("good fields");
         let builder = limits.iter().fold(Tollgate::builder(), |builder, limit| builder.limit_fields(fields(limit)));
-        let tollgate = builder.start().await.expect("starts");
+        Self::of(builder.start().await.expect("starts"), options).await
+    }
+
+    pub(super) async fn of(tollgate: Tollgate, options: ServeOptions) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let state = tollgate.api(options);
