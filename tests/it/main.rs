@@ -1,5 +1,7 @@
 //! The one test crate: a file per feature.
 
+#[cfg(feature = "server")]
+mod http;
 mod ractor_facts;
 #[cfg(feature = "server")]
 mod readme;
