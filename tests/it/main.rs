@@ -1,4 +1,5 @@
 //! The one test crate: a file per feature.
 
+mod conformance;
 mod support;
 mod tidy;
