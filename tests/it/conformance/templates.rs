@@ -22,7 +22,9 @@ pub(crate) async fn each_value_has_a_limit_of_its_own(ledger: Harness) {
 
 pub(crate) async fn a_template_covers_whole_segments_only(ledger: Harness) {
     ledger.put(concurrency("tenant:{tenant}:jobs", 10, 60)).await;
-    for stray in ["tenant:a:b:jobs", "tenant::jobs", "tenant:jobs", "tenant:a:jobs:x", "x:tenant:a:jobs", "tenant:a:job"] {
+    for stray in
+        ["tenant:a:b:jobs", "tenant::jobs", "tenant:jobs", "tenant:a:jobs:x", "x:tenant:a:jobs", "tenant:a:job"]
+    {
         assert_eq!(ledger.code(&[(stray, 1)]).await, format!("unknown_limit_key:{stray}"));
         assert_eq!(ledger.backend.usage(&key(stray)).get().await, Ok(None));
     }
