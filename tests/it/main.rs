@@ -1,5 +1,6 @@
 //! The one test crate: a file per feature.
 
+mod conformance;
 #[cfg(feature = "server")]
 mod http;
 mod ractor_facts;
@@ -8,3 +9,4 @@ mod readme;
 mod supervision;
 mod support;
 mod tidy;
+mod waiting;

@@ -1,0 +1,7 @@
+//! Waiting for capacity: acquire through a running tollgate, on paused time.
+
+mod leaving;
+mod line;
+mod many_keys;
+mod order;
+mod waking;
