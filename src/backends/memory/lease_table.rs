@@ -87,7 +87,7 @@ impl LeaseTable {
 
     /// How many places one round of the hand has.
     pub(super) fn places(&self) -> usize {
-        self.leases.capacity()
+        self.leases.capacity().min(self.max)
     }
 
     fn forget(&mut self, index: LeaseIndex) {
@@ -95,5 +95,30 @@ impl LeaseTable {
         let same = |other: &u32| *other as usize == index;
         let entry = self.by_id.find_entry(self.hasher.hash_one(lease.id()), same);
         entry.expect("every lease is found by its id").remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Hold, HoldId, Labels, LimitIndex};
+
+    fn finished(id: u128) -> Lease {
+        let hold = Hold { limit: LimitIndex(0), amount: 1, id: HoldId::ending(Moment::from_nanos(1)) };
+        let mut lease = Lease::new(LeaseId::from(id), 0, Box::new([hold]), &Labels::default());
+        lease.finish(Moment::START);
+        lease
+    }
+
+    #[test]
+    fn a_full_table_of_finished_leases_always_makes_room() {
+        // The slab allocates room for 2048, so that a hand that went there would find hundreds of empty places.
+        let max = 1_100;
+        let mut table = LeaseTable::new(max);
+        for id in 0..5 * max {
+            assert!(table.make_room(), "lease {id}");
+            table.insert(finished(id as u128));
+        }
+        assert_eq!((table.leases.len(), table.by_id.len()), (max, max));
     }
 }
