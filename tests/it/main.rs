@@ -1,5 +1,6 @@
 //! The one test crate: a file per feature.
 
+mod extremes;
 mod ractor_facts;
 mod supervision;
 mod support;

@@ -181,7 +181,7 @@ impl Ledger {
         let mut limits = Indices::new();
         let mut is_full = false;
         for amount in amounts {
-            match self.limits.resolve(&amount.key, now) {
+            match self.limits.resolve(&amount.key, &limits, now) {
                 Ok(index) => limits.push(index),
                 Err(Unresolved::TooManyInstances) => is_full = true,
                 Err(Unresolved::Unknown) => {

@@ -74,12 +74,13 @@ impl LimitTable {
         }
     }
 
-    /// The limit of `key`, up to date with its definition, made now if a template covers it.
-    pub(super) fn resolve(&mut self, key: &Key, now: Moment) -> Result<LimitIndex, Unresolved> {
+    /// The limit of `key`, up to date with its definition, made now if a template covers it. None of `keep` is dropped
+    /// to make room for it: a request needs all of its limits at once.
+    pub(super) fn resolve(&mut self, key: &Key, keep: &[LimitIndex], now: Moment) -> Result<LimitIndex, Unresolved> {
         match self.find(key) {
             Some(index) if self.slots[index.0 as usize].epoch == self.epoch => Ok(index),
             Some(index) if self.refresh(index, now) => Ok(index),
-            _ => self.instantiate(key, now),
+            _ => self.instantiate(key, keep, now),
         }
     }
 
@@ -135,7 +136,7 @@ impl LimitTable {
         }
         self.epoch += 1;
         let Some(key) = pattern.as_key() else { return LimitState::Active };
-        let index = self.resolve(&key, now).expect("an exact definition has no bound on its one limit");
+        let index = self.resolve(&key, &[], now).expect("an exact definition has no bound on its one limit");
         self.slot(index).limit.state()
     }
 
@@ -157,7 +158,7 @@ impl LimitTable {
         self.by_pattern.remove(pattern.as_str());
         // What a template still covers goes on as its instance.
         watched.iter().for_each(|key| {
-            if let Ok(index) = self.resolve(key, now) {
+            if let Ok(index) = self.resolve(key, &[], now) {
                 self.slot_mut(index).watched = true;
             }
         });
@@ -236,12 +237,12 @@ impl LimitTable {
         true
     }
 
-    fn instantiate(&mut self, key: &Key, now: Moment) -> Result<LimitIndex, Unresolved> {
+    fn instantiate(&mut self, key: &Key, keep: &[LimitIndex], now: Moment) -> Result<LimitIndex, Unresolved> {
         let family = self.family_of(key).ok_or(Unresolved::Unknown)?;
         let registered = Arc::clone(&self.families[family as usize].registered);
         let is_template = registered.definition.pattern.is_template();
-        if is_template && self.max_instances <= self.families[family as usize].instances && !self.make_room(family, now)
-        {
+        let is_full = is_template && self.max_instances <= self.families[family as usize].instances;
+        if is_full && !self.make_room(family, keep, now) {
             return Err(Unresolved::TooManyInstances);
         }
         let limit = Limit::new(&registered.definition, now);
@@ -254,11 +255,12 @@ impl LimitTable {
         Ok(LimitIndex(index))
     }
 
-    /// Drops one idle instance of a full template, also one that only its accounting debt kept.
-    fn make_room(&mut self, family: u32, now: Moment) -> bool {
+    /// Drops one idle instance of a full template, but none of `keep`; also one that only its accounting debt kept.
+    fn make_room(&mut self, family: u32, keep: &[LimitIndex], now: Moment) -> bool {
         (0..HAND_STEPS_WHEN_FULL).any(|_| {
             self.hand = if self.hand + 1 < self.places() { self.hand + 1 } else { 0 };
             self.slots.get(self.hand).is_some_and(|slot| slot.family == Some(family))
+                && !keep.contains(&LimitIndex(self.hand as u32))
                 && self.drop_if_idle(self.hand, now, true)
         })
     }

@@ -1,0 +1,53 @@
+//! Definitions, amounts and settings at the edge of what is valid: no request may break the books for everybody.
+
+use std::time::Duration;
+
+use tollgate::backends::Health;
+use tollgate::config::Settings;
+use tollgate::policy::{Amounts, Complete, DefinitionFields, Key, Mode, Overage, Priority, Reserve, Turns};
+use tollgate::tollgate::TollgateBuilder;
+use tollgate::{Tollgate, Wait};
+
+use crate::support::within;
+
+fn key(text: &str) -> Key {
+    Key::parse(text).expect("a good key")
+}
+
+fn rolling(key: &str, capacity: u64) -> DefinitionFields {
+    let (kind, window_seconds) = ("rolling".into(), Some(60));
+    DefinitionFields { key: key.into(), kind, capacity, window_seconds, ..Default::default() }
+}
+
+fn concurrency(key: &str, capacity: u64) -> DefinitionFields {
+    let (kind, timeout_seconds) = ("concurrency".into(), Some(60));
+    DefinitionFields { key: key.into(), kind, capacity, timeout_seconds, ..Default::default() }
+}
+
+fn bucket(key: &str, capacity: u64) -> DefinitionFields {
+    let (kind, refill_amount, refill_seconds) = ("token_bucket".into(), Some(1), Some(3_600));
+    DefinitionFields { key: key.into(), kind, capacity, refill_amount, refill_seconds, ..Default::default() }
+}
+
+async fn start(builder: TollgateBuilder) -> Tollgate {
+    builder.start().await.expect("it starts")
+}
+
+fn of(requirements: &[(&str, u64)]) -> Reserve {
+    Reserve::of(requirements.iter().copied()).expect("a good request")
+}
+
+async fn available(tollgate: &Tollgate, text: &str) -> u64 {
+    tollgate.usage(&key(text)).await.expect("it answers").expect("it is defined").usage.available
+}
+
+#[tokio::test]
+async fn a_request_for_more_instances_than_a_template_may_have_is_shed() {
+    let mut settings = Settings::default();
+    settings.memory.max_instances = 1;
+    let tollgate = start(Tollgate::builder().settings(settings).limit_fields(concurrency("t:{x}", 1))).await;
+    let refusal = tollgate.reserve(of(&[("t:a", 1), ("t:b", 1)])).await.expect_err("only one of them fits");
+    assert_eq!(refusal.reason.code(), "overloaded");
+    assert_eq!(tollgate.health(), Health::Up);
+    drop(tollgate.reserve(of(&[("t:c", 1)])).await.expect("an idle instance makes room for another"));
+}
