@@ -51,3 +51,15 @@ async fn a_request_for_more_instances_than_a_template_may_have_is_shed() {
     assert_eq!(tollgate.health(), Health::Up);
     drop(tollgate.reserve(of(&[("t:c", 1)])).await.expect("an idle instance makes room for another"));
 }
+
+#[tokio::test]
+async fn the_largest_actuals_of_many_instances_are_counted_without_overflow() {
+    let limit = DefinitionFields { overage: Overage::Deny, ..rolling("t:{x}", 10) };
+    let tollgate = start(Tollgate::builder().limit_fields(limit)).await;
+    for instance in ["t:a", "t:b"] {
+        let lease = tollgate.reserve(of(&[(instance, 1)])).await.expect("there is room");
+        lease.complete_with([(instance, u64::MAX), (instance, u64::MAX)]).await.expect("it completes");
+    }
+    assert_eq!(tollgate.health(), Health::Up);
+    assert_eq!(tollgate.totals().definitions[0].1.overage, u64::MAX);
+}

@@ -237,7 +237,8 @@ impl Ledger {
             let overage = slot.limit.counters().overage;
             let freed = slot.limit.complete(hold.id, hold.amount, actual, now);
             if let Some(family) = family {
-                family.counters.overage += slot.limit.counters().overage - overage;
+                let added = slot.limit.counters().overage - overage;
+                family.counters.overage = family.counters.overage.saturating_add(added);
             }
             if freed && slot.watched {
                 self.freed.push(slot.key.clone());
