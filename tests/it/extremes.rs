@@ -63,3 +63,15 @@ async fn the_largest_actuals_of_many_instances_are_counted_without_overflow() {
     assert_eq!(tollgate.health(), Health::Up);
     assert_eq!(tollgate.totals().definitions[0].1.overage, u64::MAX);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_instance_with_a_pending_decrease_is_dropped() {
+    let tollgate = start(Tollgate::builder().limit_fields(rolling("t:{x}", 10))).await;
+    let lease = tollgate.reserve(of(&[("t:a", 10)])).await.expect("there is room");
+    lease.complete_with([("t:a", 10)]).await.expect("it completes");
+    tollgate.put_limit(rolling("t:{x}", 5).check().expect("good")).await.expect("it is accepted");
+    let refusal = tollgate.reserve(of(&[("t:a", 1)])).await.expect_err("it is decreasing");
+    assert_eq!(refusal.reason.code(), "limit_decreasing:t:a");
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    assert_eq!(tollgate.totals().limits, 0);
+}

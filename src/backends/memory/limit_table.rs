@@ -268,11 +268,12 @@ impl LimitTable {
     fn drop_if_idle(&mut self, place: usize, now: Moment, despite_debt: bool) -> bool {
         let Some(slot) = self.slots.get_mut(place) else { return false };
         let Some(family) = slot.family.map(|family| &self.families[family as usize]) else { return false };
-        let is_idle = family.registered.definition.pattern.is_template()
-            && slot.leases == 0
-            && !slot.watched
-            && slot.limit.is_idle(now)
-            && (despite_debt || slot.limit.debt() == 0);
+        let is_unused = family.registered.definition.pattern.is_template() && slot.leases == 0 && !slot.watched;
+        if is_unused {
+            // Nobody else may come again to apply a decrease that was pending.
+            slot.limit.settle(&family.registered.definition, now);
+        }
+        let is_idle = is_unused && slot.limit.is_idle(now) && (despite_debt || slot.limit.debt() == 0);
         if is_idle {
             self.retire(LimitIndex(place as u32));
         }
