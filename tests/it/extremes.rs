@@ -75,3 +75,13 @@ async fn an_idle_instance_with_a_pending_decrease_is_dropped() {
     tokio::time::sleep(Duration::from_secs(180)).await;
     assert_eq!(tollgate.totals().limits, 0);
 }
+
+#[tokio::test]
+async fn deleting_a_template_keeps_what_a_better_one_has_taken_over() {
+    let tollgate = start(Tollgate::builder().limit_fields(rolling("{k}:{x}", 10))).await;
+    let _charged = tollgate.reserve(of(&[("t:a", 10)])).await.expect("there is room").detach();
+    tollgate.put_limit(rolling("t:{x}", 10).check().expect("good")).await.expect("it is accepted");
+    let old = rolling("{k}:{x}", 10).check().expect("good").pattern;
+    tollgate.delete_limit(&old).await.expect("it answers");
+    assert_eq!(available(&tollgate, "t:a").await, 0);
+}

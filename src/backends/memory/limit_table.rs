@@ -144,15 +144,20 @@ impl LimitTable {
     pub(super) fn remove(&mut self, pattern: &KeyPattern, now: Moment) -> Vec<Key> {
         let Some(family) = self.family_with(pattern) else { return Vec::new() };
         self.epoch += 1;
-        self.templates.retain(|other| *other != family);
         let members: Vec<_> =
             self.slots.iter().filter(|(_, slot)| slot.family == Some(family)).map(|(index, _)| index).collect();
         let mut watched = Vec::new();
         for index in members {
             let slot = &self.slots[index];
             watched.extend(slot.watched.then(|| slot.key.clone()));
-            self.retire(LimitIndex(index as u32));
+            if self.family_of(&slot.key) == Some(family) {
+                self.retire(LimitIndex(index as u32));
+            } else {
+                // A better definition came since it was last used, and takes it over with what it has charged.
+                self.refresh(LimitIndex(index as u32), now);
+            }
         }
+        self.templates.retain(|other| *other != family);
         assert_eq!(self.families[family as usize].instances, 0, "every limit of a removed definition is retired");
         self.families.remove(family as usize);
         self.by_pattern.remove(pattern.as_str());
