@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate::backends::Health;
 use tollgate::config::Settings;
-use tollgate::policy::{Amounts, Complete, DefinitionFields, Key, Mode, Overage, Priority, Reserve, Turns};
+use tollgate::policy::{DefinitionFields, Key, Mode, Overage, Priority, Reserve, Turns};
 use tollgate::tollgate::TollgateBuilder;
 use tollgate::{Tollgate, Wait};
 

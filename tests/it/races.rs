@@ -1,0 +1,71 @@
+//! What happens when two things happen at once: nobody waits for ever, and no part dies of it.
+
+use std::time::{Duration, Instant};
+
+use ractor::{ActorCell, ActorRef};
+use tollgate::actors::{ActorStatus, LimitersMessage};
+use tollgate::policy::{DefinitionFields, Key, Reserve};
+use tollgate::{Tollgate, Wait};
+
+use crate::support::within;
+
+fn key(text: &str) -> Key {
+    Key::parse(text).expect("a good key")
+}
+
+fn concurrency(key: &str, capacity: u64) -> DefinitionFields {
+    let (kind, timeout_seconds) = ("concurrency".into(), Some(60));
+    DefinitionFields { key: key.into(), kind, capacity, timeout_seconds, ..Default::default() }
+}
+
+fn one(key: &str) -> Reserve {
+    Reserve::of([(key, 1)]).expect("a good request")
+}
+
+fn seconds(seconds: u64) -> Wait {
+    Wait::at_most(Duration::from_secs(seconds))
+}
+
+#[expect(clippy::disallowed_methods, reason = "reaches actors from outside, as nobody else does")]
+fn cell(tollgate: &Tollgate, actor: &str) -> Option<ActorCell> {
+    ractor::registry::where_is(format!("{}/{actor}", tollgate.status().name))
+}
+
+fn part(tollgate: &Tollgate, name: &str) -> ActorStatus {
+    let parts = tollgate.status().actors.children;
+    parts.into_iter().find(|part| part.name.ends_with(name)).expect("it is shown")
+}
+
+async fn until(seconds: u64, mut holds: impl FnMut() -> bool) {
+    within(seconds, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+async fn available(tollgate: &Tollgate, text: &str) -> u64 {
+    tollgate.usage(&key(text)).await.expect("it answers").expect("it is defined").usage.available
+}
+
+#[tokio::test]
+async fn a_grant_that_two_calls_share_is_not_given_back_when_one_of_them_leaves() {
+    let tollgate = Tollgate::builder().limit_fields(concurrency("c", 1)).start().await.expect("it starts");
+    let held = tollgate.reserve(one("c")).await.expect("there is room");
+    let request = one("c");
+    let wait = seconds(10);
+    let mut abandoned = Box::pin(tollgate.acquire(request.clone(), wait));
+    assert!(futures_util::poll!(&mut abandoned).is_pending());
+    let mut retried = Box::pin(tollgate.acquire(request.clone(), wait));
+    assert!(futures_util::poll!(&mut retried).is_pending());
+    drop(held);
+    while tollgate.waiting() != 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(abandoned);
+    let lease = within(2, retried).await.expect("it was granted");
+    assert_eq!(available(&tollgate, "c").await, 0);
+    drop(lease);
+    assert_eq!(available(&tollgate, "c").await, 1);
+}
