@@ -50,6 +50,30 @@ async fn available(tollgate: &Tollgate, text: &str) -> u64 {
 }
 
 #[tokio::test]
+async fn a_restart_that_is_no_longer_wanted_leaves_nothing_behind() {
+    let tollgate = Tollgate::builder().limit_fields(concurrency("t:{x}", 1)).start().await.expect("it starts");
+    let limiters: ActorRef<LimitersMessage> = cell(&tollgate, "limiters").expect("it runs").into();
+    limiters.cast(LimitersMessage::Restart(key("t:a"))).expect("it runs");
+    let held = tollgate.reserve(one("t:a")).await.expect("there is room");
+    let waiting = tokio::spawn({
+        let tollgate = tollgate.clone();
+        async move { tollgate.acquire(one("t:a"), seconds(3)).await }
+    });
+    until(2, || tollgate.waiting() == 1).await;
+    drop(held);
+    within(1, waiting).await.expect("it ran").expect("its turn came");
+}
+
+#[tokio::test]
+async fn a_restart_of_one_that_runs_is_no_failure() {
+    let tollgate = Tollgate::builder().limit_fields(concurrency("c", 1)).start().await.expect("it starts");
+    let limiters: ActorRef<LimitersMessage> = cell(&tollgate, "limiters").expect("it runs").into();
+    limiters.cast(LimitersMessage::Restart(key("c"))).expect("it runs");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(part(&tollgate, "limiters").restarts, 0);
+}
+
+#[tokio::test]
 async fn a_grant_that_two_calls_share_is_not_given_back_when_one_of_them_leaves() {
     let tollgate = Tollgate::builder().limit_fields(concurrency("c", 1)).start().await.expect("it starts");
     let held = tollgate.reserve(one("c")).await.expect("there is room");
