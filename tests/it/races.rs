@@ -1,6 +1,6 @@
 //! What happens when two things happen at once: nobody waits for ever, and no part dies of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::{ActorCell, ActorRef};
 use tollgate::actors::{ActorStatus, LimitersMessage};
@@ -71,6 +71,37 @@ async fn a_restart_of_one_that_runs_is_no_failure() {
     limiters.cast(LimitersMessage::Restart(key("c"))).expect("it runs");
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(part(&tollgate, "limiters").restarts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_while_the_supervisor_restarts_is_served() {
+    let limits = (0..500).map(|n| concurrency(&format!("c{n}"), 1)).chain([concurrency("t:{x}", 1)]);
+    let builder = limits.fold(Tollgate::builder(), |builder, limit| builder.limit_fields(limit));
+    let tollgate = builder.start().await.expect("it starts");
+    let mut load = tokio::task::JoinSet::new();
+    for instance in 0..4 {
+        let tollgate = tollgate.clone();
+        load.spawn(async move {
+            for round in 0..300 {
+                let key = format!("t:{instance}-{round}");
+                let held = tollgate.reserve(one(&key)).await.expect("there is room");
+                let (waiter, wanted) = (tollgate.clone(), one(&key));
+                let waiting = tokio::spawn(async move { waiter.acquire(wanted, seconds(20)).await });
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                drop(held);
+                drop(within(3, waiting).await.expect("it ran").expect("its turn comes"));
+            }
+        });
+    }
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        if let Some(limiters) = cell(&tollgate, "limiters") {
+            limiters.kill();
+        }
+    }
+    while let Some(served) = load.join_next().await {
+        served.expect("all were served");
+    }
 }
 
 #[tokio::test]

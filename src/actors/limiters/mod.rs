@@ -98,6 +98,15 @@ impl Limiters {
         self.mailbox.cast(LimitersMessage::Ensure(key.clone()))
     }
 
+    /// Asks for an actor for everybody who began to need one while there was no supervisor to ask.
+    pub(super) fn ensure_wanted(&self) {
+        for key in self.wanted() {
+            if let Err(error) = self.ensure(&key) {
+                tracing::warn!(%key, %error, "the limit has no actor");
+            }
+        }
+    }
+
     /// The present incarnation of a limit's actor.
     pub(crate) fn actor(&self, key: &Key) -> Option<ActorRef<RateLimiterMessage>> {
         self.read_table().get(key).and_then(|limiter| limiter.mailbox.actor())
