@@ -124,3 +124,13 @@ async fn a_grant_that_two_calls_share_is_not_given_back_when_one_of_them_leaves(
     drop(lease);
     assert_eq!(available(&tollgate, "c").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_to_an_actor_that_has_just_died_waits_for_the_next_one() {
+    let tollgate = Tollgate::builder().limit_fields(concurrency("c", 1)).start().await.expect("it starts");
+    for _ in 0..10 {
+        cell(&tollgate, "registry").expect("it runs").kill();
+        tokio::task::yield_now().await;
+        assert_eq!(within(5, tollgate.limits()).await.expect("it answers").len(), 1);
+    }
+}
