@@ -68,7 +68,7 @@ impl<M: Message> Mailbox<M> {
     pub async fn call<T: Send + 'static>(&self, message: impl FnOnce(RpcReplyPort<T>) -> M) -> Result<T, CallError> {
         let mut running = self.actor.subscribe();
         // The guard that `wait_for` gives must not live across an await: the future could not be sent.
-        let started = async { running.wait_for(Option::is_some).await.ok().and_then(|actor| actor.clone()) };
+        let started = async { running.wait_for(is_alive).await.ok().and_then(|actor| actor.clone()) };
         let actor = tokio::time::timeout(CALL_TIMEOUT, started).await.ok().flatten().ok_or(CallError::NotRunning)?;
         self.enter()?;
         match actor.call(message, Some(CALL_TIMEOUT)).await {
@@ -89,7 +89,7 @@ impl<M: Message> Mailbox<M> {
         let asked = async {
             loop {
                 match self.call(&question).await {
-                    Err(CallError::NoAnswer) => tokio::task::yield_now().await,
+                    Err(CallError::NoAnswer | CallError::NotRunning) => tokio::task::yield_now().await,
                     answer => return answer,
                 }
             }
@@ -162,4 +162,11 @@ impl<M: Message> Mailbox<M> {
         let entered = self.depth.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         entered.map(|_| ()).map_err(|_| CallError::Overloaded)
     }
+}
+
+/// Whether there is an incarnation that takes messages. Its supervisor learns of its death a little later than it dies.
+fn is_alive<M: Message>(actor: &Option<ActorRef<M>>) -> bool {
+    actor.as_ref().is_some_and(|actor| {
+        !matches!(actor.get_status(), ractor::ActorStatus::Stopping | ractor::ActorStatus::Stopped)
+    })
 }

@@ -118,6 +118,7 @@ pub struct Lease {
     until: Moment,
     holds: Option<Box<[Hold]>>,
     labels: Option<Box<Labels>>,
+    is_shared: bool,
 }
 
 const _: () = assert!(size_of::<Lease>() == 56 && size_of::<Hold>() == 24);
@@ -127,7 +128,8 @@ impl Lease {
     #[must_use]
     pub fn new(id: LeaseId, reserved_at_unix_ms: u64, holds: Box<[Hold]>, labels: &Labels) -> Self {
         let labels = (*labels != Labels::default()).then(|| Box::new(labels.clone()));
-        let mut lease = Self { id, reserved_at_unix_ms, until: Moment::START, holds: Some(holds), labels };
+        let mut lease =
+            Self { id, reserved_at_unix_ms, until: Moment::START, holds: Some(holds), labels, is_shared: false };
         lease.until = lease.last_expiry();
         lease
     }
@@ -148,6 +150,17 @@ impl Lease {
     #[must_use]
     pub fn labels(&self) -> Option<&Labels> {
         self.labels.as_deref()
+    }
+
+    /// Its grant was given out a second time: whoever got the first no longer speaks for it alone.
+    pub fn share(&mut self) {
+        self.is_shared = true;
+    }
+
+    /// Whether its grant was given out more than once.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// What it holds; `None` once it is over, by completion or by the expiry of its last hold.

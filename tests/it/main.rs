@@ -1,8 +1,10 @@
 //! The one test crate: a file per feature.
 
 mod conformance;
+mod extremes;
 #[cfg(feature = "server")]
 mod http;
+mod races;
 mod ractor_facts;
 #[cfg(feature = "server")]
 mod readme;
