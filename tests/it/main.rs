@@ -1,6 +1,7 @@
 //! The one test crate: a file per feature.
 
 mod conformance;
+mod differential;
 mod support;
 mod tidy;
 mod waiting;

@@ -192,7 +192,10 @@ async fn small_calls_do_not_pass_a_big_one() {
         for caller in callers {
             drop(got(caller).await);
         }
-        assert_eq!(line.served_at()[1..], [100, 200, 300, 400, 500].map(|ms| (((ms / 100) - 1).to_string(), 8_000 + ms)));
+        assert_eq!(
+            line.served_at()[1..],
+            [100, 200, 300, 400, 500].map(|ms| (((ms / 100) - 1).to_string(), 8_000 + ms))
+        );
     })
     .await;
 }
