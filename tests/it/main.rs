@@ -2,6 +2,7 @@
 
 mod conformance;
 mod differential;
+mod embedding;
 mod support;
 mod tidy;
 mod waiting;
