@@ -89,6 +89,7 @@ impl Limit {
         self.overage = definition.overage;
         self.mode = definition.mode;
         self.apply_decrease(definition, now);
+        self.pay_debt(now);
         self.state()
     }
 

@@ -107,8 +107,7 @@ impl TollgateBuilder {
         let watched = Arc::clone(&runtime);
         tokio::spawn(async move {
             let _ = ended.await;
-            watched.close();
-            watched.root.disconnect();
+            watched.ended();
         });
         Ok(Tollgate { runtime, _owner: Some(Arc::new(Owner { root })) })
     }

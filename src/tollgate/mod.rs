@@ -206,6 +206,7 @@ impl Tollgate {
         self.runtime.close();
         // No answer: it has ended before, or fails, and ends that way.
         let _ = self.runtime.root.call(RootMessage::Stop).await;
+        self.ended().await;
     }
 
     /// Waits until the runtime has ended, by [`Self::shutdown`] or because its actors died too often.

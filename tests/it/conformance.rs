@@ -98,6 +98,7 @@ conformance! {
             a_shadow_limit_is_charged_only_with_the_others,
             turning_shadow_off_enforces_what_is_taken,
             policies_can_change_while_debt_is_owed,
+            a_raise_pays_debt_at_once,
             the_observer_hears_of_watched_limits_that_free;
         templates:
             each_value_has_a_limit_of_its_own,

@@ -1,6 +1,8 @@
 //! The one test crate: a file per feature.
 
 mod conformance;
+mod differential;
+mod embedding;
 mod extremes;
 #[cfg(feature = "server")]
 mod http;

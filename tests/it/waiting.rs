@@ -4,4 +4,5 @@ mod leaving;
 mod line;
 mod many_keys;
 mod order;
+mod storm;
 mod waking;

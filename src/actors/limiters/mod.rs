@@ -119,6 +119,12 @@ impl Limiters {
         status
     }
 
+    /// The supervisor and its children are gone for good.
+    pub(super) fn end(&self) {
+        self.mailbox.end();
+        self.table.write().expect("only inserts and removes").clear();
+    }
+
     fn is_defined(&self, key: &Key) -> bool {
         self.defined.lock().expect("only inserts and removes").contains(key)
     }

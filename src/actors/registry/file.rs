@@ -54,7 +54,7 @@ pub(super) struct RegistryFile {
     path: PathBuf,
     directory: PathBuf,
     /// Held open: the operating system lets go of the lock when the process ends, however it ends.
-    _lock: File,
+    lock: File,
 }
 
 impl RegistryFile {
@@ -80,7 +80,13 @@ impl RegistryFile {
             }
         }
         let catalog = read(&path)?;
-        Ok((Self { path, directory: directory.to_owned(), _lock: lock }, catalog))
+        Ok((Self { path, directory: directory.to_owned(), lock }, catalog))
+    }
+
+    /// Lets go of the file.
+    pub(super) fn unlock(&self) {
+        // Whoever wants it next is told if that failed.
+        let _ = self.lock.unlock();
     }
 
     /// Replaces the file. On an error it is as it was.

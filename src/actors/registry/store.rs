@@ -38,6 +38,14 @@ impl Store {
         Ok(Self { file: Some(file), catalog: Mutex::new(catalog), max_limits })
     }
 
+    /// Lets another tollgate use the file, once the last change is over. None may follow.
+    pub(crate) fn close(&self) {
+        let _last_change = self.catalog.lock().expect("changes are made on a copy");
+        if let Some(file) = &self.file {
+            file.unlock();
+        }
+    }
+
     /// The definitions as they are.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.catalog.lock().expect("changes are made on a copy").entries().cloned().collect()

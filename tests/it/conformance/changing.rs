@@ -198,6 +198,16 @@ pub(crate) async fn policies_can_change_while_debt_is_owed(ledger: Harness) {
     assert_eq!((ledger.available("b").await, ledger.usage("b").await.debt), (10, 0));
 }
 
+pub(crate) async fn a_raise_pays_debt_at_once(ledger: Harness) {
+    let repay = |capacity| DefinitionFields { overage: Overage::Repay, ..rolling("r", capacity, 60) };
+    ledger.put(repay(10)).await;
+    let lease = ledger.grant(&[("r", 5)]).await;
+    ledger.end(lease, &[("r", 12)]).await;
+    assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (0, 2));
+    ledger.put(repay(13)).await;
+    assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (1, 0));
+}
+
 pub(crate) async fn the_observer_hears_of_watched_limits_that_free(ledger: Harness) {
     ledger.put_all(one_of_each_kind(10, 600)).await;
     for kind in KINDS {
