@@ -1,5 +1,7 @@
 //! The one test crate: a file per feature.
 
+#[cfg(feature = "server")]
+mod process;
 mod ractor_facts;
 mod supervision;
 mod support;
