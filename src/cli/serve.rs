@@ -57,6 +57,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let listener = bind(config.server.listen).await?;
     let address =
         listener.local_addr().map_err(|error| Failure::runtime(format!("the socket has no address: {error}")))?;
+    // A configuration that is read again must do for where it is served in fact.
+    let args = ServeArgs { listen: Some(address), ..args };
     let tollgate = start(&config).await?;
     let api = tollgate.api(options(&config));
     tracing::info!(%address, config = %origin, data_dir = %config.data_dir.display(), backend = tollgate.status().backend.kind, "serving");

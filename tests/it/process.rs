@@ -3,6 +3,7 @@
 mod crash;
 mod disk;
 mod log;
+mod reload;
 mod start;
 mod vanish;
 
