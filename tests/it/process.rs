@@ -5,6 +5,7 @@ mod disk;
 mod log;
 mod reload;
 mod start;
+mod stop;
 mod vanish;
 
 /// A limit of one slot, a limit of many requests, and a stop that takes 5 s at most.
