@@ -20,6 +20,9 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// The pause after a connection could not be accepted, for want of file descriptors most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long requests that were sent before the server began to stop may take to arrive.
+const CLOSING_QUIET: Duration = Duration::from_millis(100);
+
 /// Serves until `shutdown` ends, then lets requests in flight end. Dropping the future closes every connection at once.
 pub(crate) async fn run(listener: TcpListener, state: ApiState, shutdown: impl Future<Output = ()>) {
     state.set_closing(false);
@@ -37,10 +40,22 @@ pub(crate) async fn run(listener: TcpListener, state: ApiState, shutdown: impl F
             Some(ended) = connections.join_next() => tell_panic(ended),
         }
     }
-    drop(listener);
+    accept_waiting(listener, &mut connections, &router, &state);
     state.set_closing(true);
     drain(connections, state.options().shutdown_grace).await;
     state.traffic().set_connections(0);
+}
+
+/// Closes the listener. Who has connected before is served: the system would reset their connections.
+fn accept_waiting(listener: TcpListener, connections: &mut JoinSet<()>, router: &Router, state: &ApiState) {
+    // Of the system itself, because tokio learns of a connection only later.
+    let Ok(listener) = listener.into_std() else { return };
+    while connections.len() < state.options().max_connections {
+        let Ok((stream, _)) = listener.accept() else { return };
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            connections.spawn(serve(stream, router.clone(), state.clone()));
+        }
+    }
 }
 
 async fn drain(mut connections: JoinSet<()>, grace: Duration) {
@@ -80,7 +95,7 @@ async fn serve(stream: TcpStream, router: Router, state: ApiState) {
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = state.closing() => {
+        () = quiet_after_closing(&state) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -88,6 +103,13 @@ async fn serve(stream: TcpStream, router: Router, state: ApiState) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
     }
+}
+
+/// Ends when the server is about to stop and what was sent to it before has arrived: an idle connection is closed then,
+/// and a request that is on its way would be lost with it.
+async fn quiet_after_closing(state: &ApiState) {
+    state.closing().await;
+    tokio::time::sleep(CLOSING_QUIET).await;
 }
 
 fn tell_panic(ended: Result<(), JoinError>) {

@@ -15,7 +15,8 @@ pub(super) fn start(telemetry: &TelemetryConfig) -> Result<(), Failure> {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that cannot be written is lost: to complain about it, on stderr too, would panic.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let started = if is_pretty {
         log.with_ansi(std::io::stderr().is_terminal()).try_init()
     } else {

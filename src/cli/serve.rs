@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::check::{exposure, mistakes};
 use super::{Exit, Failure, log};
@@ -57,20 +58,29 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let listener = bind(config.server.listen).await?;
     let address =
         listener.local_addr().map_err(|error| Failure::runtime(format!("the socket has no address: {error}")))?;
+    // A configuration that is read again must do for where it is served in fact.
+    let args = ServeArgs { listen: Some(address), ..args };
     let tollgate = start(&config).await?;
     let api = tollgate.api(options(&config));
     tracing::info!(%address, config = %origin, data_dir = %config.data_dir.display(), backend = tollgate.status().backend.kind, "serving");
-    let served = tollgate.serve_with(listener, api.clone(), signals.stop_requested(&args, &api, &tollgate)).await;
-    // A second signal does not wait for those who are still being answered.
-    let drained = async {
+    let (tell_stop, stop) = oneshot::channel();
+    let served = async {
+        // Nobody tells it to stop any more: it stops as well.
+        let served = tollgate.serve_with(listener, api.clone(), async { drop(stop.await) }).await;
         tollgate.shutdown().await;
         tollgate.ended().await;
+        served
+    };
+    let stopped_at_once = async {
+        signals.stop_requested(&args, &api, &tollgate).await;
+        let _ = tell_stop.send(()); // It has ended by itself, and is about to say so.
+        signals.stop().await;
     };
     tokio::select! {
-        () = drained => {}
-        () = signals.stop() => return Err(Failure::runtime("stopped by a second signal before all was drained")),
+        served = served => served.map_err(|error| Failure::runtime(error.to_string()))?,
+        // A second signal does not wait for those who are still being answered.
+        () = stopped_at_once => return Err(Failure::runtime("stopped by a second signal before all was drained")),
     }
-    served.map_err(|error| Failure::runtime(error.to_string()))?;
     tracing::info!("stopped");
     Ok(Exit::Done)
 }

@@ -6,6 +6,8 @@ mod embedding;
 mod extremes;
 #[cfg(feature = "server")]
 mod http;
+#[cfg(feature = "server")]
+mod process;
 mod races;
 mod ractor_facts;
 #[cfg(feature = "server")]
