@@ -85,7 +85,7 @@ impl Checks {
     ) -> Option<Amounts> {
         let mut amounts = Vec::with_capacity(list.len());
         for (at, Object(item)) in list.iter().enumerate() {
-            // A key that is not looked at, because it is bad or because there are too many, must not hide other mistakes.
+            // A key that is bad, or one of too many, must not hide other mistakes.
             let key = match Key::parse(&item.key.0) {
                 Ok(key) => key,
                 Err(mistake) => {

@@ -81,8 +81,8 @@ async fn wait_and_priority_are_checked_with_all_else() {
     assert_eq!(
         detail,
         "`lease_id` is `x`, which is no ULID; use 26 characters of Crockford base 32, for example \
-         `01ARZ3NDEKTSV4RRFFQ69G5FAV` | `requirements` has 0 entries; give 1 to 32 | `max_wait_ms` is 5001; use at most \
-         5000 | `priority` is `urgent`, which is no priority; use `high`, `normal` or `low`"
+         `01ARZ3NDEKTSV4RRFFQ69G5FAV` | `requirements` has 0 entries; give 1 to 32 | `max_wait_ms` is 5001; use at \
+         most 5000 | `priority` is `urgent`, which is no priority; use `high`, `normal` or `low`"
     );
     let (_, detail) = server.post("/v1/acquire", &reserve("slots", 1)).await.problem(400);
     assert!(detail.starts_with("`max_wait_ms` is missing (line 1, column "), "{detail}");

@@ -84,14 +84,14 @@ fn check_format(text: &str) {
     let (mut family, mut families, mut samples) = ("", BTreeSet::new(), BTreeSet::new());
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            family = rest.split(' ').next().unwrap();
+            family = rest.split_whitespace().next().expect("a name");
             assert!(families.insert(family), "{family} twice");
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
+            let (name, kind) = rest.split_once(" ").expect("a kind");
             assert_eq!(name, family);
             assert_eq!(kind, if name.ends_with("_total") { "counter" } else { "gauge" });
         } else {
-            let (sample, value) = line.rsplit_once(' ').unwrap();
+            let (sample, value) = line.rsplit_once(" ").expect("a value");
             assert_eq!(sample.split('{').next(), Some(family));
             assert!(value.parse::<u64>().is_ok() && samples.insert(sample), "{line}");
         }
