@@ -121,7 +121,7 @@ pub struct Lease {
     is_shared: bool,
 }
 
-const _: () = assert!(size_of::<Lease>() == 56 && size_of::<Hold>() == 24);
+const _: () = assert!(size_of::<Lease>() == 64 && size_of::<Hold>() == 24);
 
 impl Lease {
     /// A live lease over `holds`.
