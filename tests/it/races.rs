@@ -104,6 +104,25 @@ async fn who_joins_while_the_supervisor_restarts_is_served() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_was_saved_is_in_force_after_the_registry_died_over_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tollgate = Tollgate::builder().data_dir(directory.path()).start().await.expect("it starts");
+    for round in 0..10 {
+        let limit = concurrency(&format!("c{round}"), 1).check().expect("good");
+        let pattern = limit.pattern.clone();
+        tollgate.put_limit(limit).await.expect("it is accepted");
+        let (deleter, deleted) = (tollgate.clone(), pattern.clone());
+        let deleting = tokio::spawn(async move { deleter.delete_limit(&deleted).await });
+        tokio::time::sleep(Duration::from_micros(200 * round)).await;
+        cell(&tollgate, "registry").expect("it runs").kill();
+        let _ = deleting.await.expect("it ran");
+        let is_saved = within(5, tollgate.limit(&pattern)).await.expect("it answers").is_some();
+        let is_in_force = tollgate.reserve(one(pattern.as_str())).await.is_ok();
+        assert_eq!(is_saved, is_in_force, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn a_grant_that_two_calls_share_is_not_given_back_when_one_of_them_leaves() {
     let tollgate = Tollgate::builder().limit_fields(concurrency("c", 1)).start().await.expect("it starts");
