@@ -65,7 +65,7 @@ impl Turns {
             Priority::Normal => 1,
             Priority::Low => 2,
         };
-        (candidate.joined_at.after(self.aging * steps), candidate.priority)
+        (candidate.joined_at.after(self.aging.saturating_mul(steps)), candidate.priority)
     }
 }
 
