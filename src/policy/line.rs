@@ -91,6 +91,12 @@ impl<T> Class<T> {
         waiting.first_key_value().map(|(_, (candidate, waiter))| (candidate, waiter))
     }
 
+    /// The one that came first, whoever's turn it is.
+    fn oldest(&self) -> Option<&Candidate> {
+        let firsts = self.waiting.values().filter_map(BTreeMap::first_key_value);
+        firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, (candidate, _))| candidate)
+    }
+
     fn insert(&mut self, candidate: Candidate, waiter: T, turns: &Turns) {
         let tenant = candidate.tenant.clone();
         if !self.waiting.contains_key(&tenant) {
@@ -161,18 +167,27 @@ impl<T> Line<T> {
     /// Whose turn it is.
     #[must_use]
     pub fn head(&self, turns: &Turns) -> Option<(&Candidate, &T)> {
-        let heads = self.classes.values().filter_map(Class::head);
-        heads.min_by_key(|(candidate, _)| turns.served_as_if_joined(candidate))
+        self.class_to_serve(turns)?.head()
     }
 
     /// Whether `candidate` would be served before the one whose turn it is.
     #[must_use]
     pub fn would_lead(&self, candidate: &Candidate, turns: &Turns) -> bool {
-        let Some((head, _)) = self.head(turns) else { return true };
+        let Some(class) = self.class_to_serve(turns) else { return true };
+        let Some((head, _)) = class.head() else { return true };
         if head.priority == candidate.priority {
             return head.tenant == candidate.tenant && candidate.ticket < head.ticket;
         }
-        turns.served_as_if_joined(candidate) < turns.served_as_if_joined(head)
+        let oldest = class.oldest().map(|oldest| turns.served_as_if_joined(oldest));
+        oldest.is_none_or(|oldest| turns.served_as_if_joined(candidate) < oldest)
+    }
+
+    /// A class is as old as its oldest: whose turn it is inside it may be somebody who has just come.
+    fn class_to_serve(&self, turns: &Turns) -> Option<&Class<T>> {
+        if self.classes.len() <= 1 {
+            return self.classes.values().next(); // The usual case, without looking at every tenant.
+        }
+        self.classes.values().min_by_key(|class| class.oldest().map(|oldest| turns.served_as_if_joined(oldest)))
     }
 
     /// Takes out the one with this ticket, because it had its turn.
@@ -259,6 +274,23 @@ mod tests {
             candidate(5, "", Priority::High, 61),
         ];
         assert_eq!(served(line_of(&candidates, &turns), &turns), [3, 2, 4, 1, 5]);
+    }
+
+    #[test]
+    fn a_class_has_aged_when_its_oldest_has_also_if_it_is_anothers_turn() {
+        let turns = Turns { aging: Duration::from_secs(30), ..Turns::default() };
+        let impatient = |ticket, joined_at| candidate(ticket, "impatient", Priority::Normal, joined_at);
+        let mut line = line_of(&[impatient(1, 0), candidate(2, "patient", Priority::Normal, 0)], &turns);
+        // The tenant whose turn it is gives up again and again, and so is always fresh.
+        for ticket in 3..100 {
+            line.join(impatient(ticket, ticket), (), &turns);
+            line.leave(
+                &impatient(if ticket == 3 { 1 } else { ticket - 1 }, if ticket == 3 { 0 } else { ticket - 1 }),
+                &turns,
+            );
+        }
+        line.join(candidate(100, "", Priority::High, 99), (), &turns);
+        assert_eq!(served(line, &turns), [99, 2, 100]);
     }
 
     #[test]
