@@ -1,10 +1,15 @@
 //! What happens when two things happen at once: nobody waits for ever, and no part dies of it.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ractor::{ActorCell, ActorRef};
 use tollgate::actors::{ActorStatus, LimitersMessage};
-use tollgate::policy::{DefinitionFields, Key, Reserve};
+use tollgate::backends::memory::MemoryLedger;
+use tollgate::backends::{Backend, Observer, Registered};
+use tollgate::clock::Clock;
+use tollgate::config::Settings;
+use tollgate::policy::{Amounts, Complete, DefinitionFields, Key, Reserve};
 use tollgate::{Tollgate, Wait};
 
 use crate::support::within;
@@ -152,4 +157,29 @@ async fn a_question_to_an_actor_that_has_just_died_waits_for_the_next_one() {
         tokio::task::yield_now().await;
         assert_eq!(within(5, tollgate.limits()).await.expect("it answers").len(), 1);
     }
+}
+
+/// Notes what it is told.
+#[derive(Default)]
+struct Freed(Mutex<Vec<Key>>);
+
+impl Observer for Freed {
+    fn capacity_freed(&self, key: &Key) {
+        self.0.lock().expect("nobody panics").push(key.clone());
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_comes_back_while_it_is_watched_is_still_watched() {
+    let freed = Arc::new(Freed::default());
+    let ledger = MemoryLedger::new(Clock::start(), &Settings::default(), Arc::<Freed>::clone(&freed));
+    let definition = concurrency("t:{x}", 1).check().expect("good");
+    ledger.apply(&Arc::new(Registered { definition, version: 1 })).get().await.expect("it answers");
+    ledger.watch(&key("t:a"), true);
+    while ledger.sweep() {}
+    let request = one("t:a");
+    ledger.reserve(&request).get().await.expect("there is room");
+    let complete = Complete { lease_id: request.lease_id, actuals: Amounts::default() };
+    ledger.complete(&complete).get().await.expect("it completes");
+    assert_eq!(*freed.0.lock().expect("nobody panics"), [key("t:a")]);
 }
