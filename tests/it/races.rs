@@ -183,3 +183,21 @@ async fn an_instance_that_comes_back_while_it_is_watched_is_still_watched() {
     ledger.complete(&complete).get().await.expect("it completes");
     assert_eq!(*freed.0.lock().expect("nobody panics"), [key("t:a")]);
 }
+
+#[tokio::test]
+async fn instances_that_were_watched_when_the_supervisor_died_are_dropped_when_idle() {
+    let tollgate = Tollgate::builder().limit_fields(concurrency("t:{x}", 1)).start().await.expect("it starts");
+    let (mut held, mut waiting) = (Vec::new(), tokio::task::JoinSet::new());
+    for instance in 0..30 {
+        let key = format!("t:{instance}");
+        held.push(tollgate.reserve(one(&key)).await.expect("there is room"));
+        let waiter = tollgate.clone();
+        waiting.spawn(async move { waiter.acquire(one(&key), seconds(60)).await });
+    }
+    until(2, || tollgate.waiting() == 30).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    cell(&tollgate, "limiters").expect("it runs").kill();
+    waiting.abort_all();
+    drop(held);
+    until(3, || tollgate.totals().limits == 0).await;
+}
