@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ractor::{ActorCell, ActorRef};
-use tollgate::actors::{ActorStatus, LimitersMessage};
+use tollgate::actors::{ActorStatus, Entry, LimitersMessage};
 use tollgate::backends::memory::MemoryLedger;
 use tollgate::backends::{Backend, Observer, Registered};
 use tollgate::clock::Clock;
@@ -126,6 +126,28 @@ async fn a_deletion_that_was_saved_is_in_force_after_the_registry_died_over_it()
         let is_in_force = tollgate.reserve(one(pattern.as_str())).await.is_ok();
         assert_eq!(is_saved, is_in_force, "round {round}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decreases_that_are_all_applied_at_once_are_all_recorded() {
+    let keys: Vec<_> = (0..1_200).map(|n| format!("c{n}")).collect();
+    let limits = keys.iter().map(|key| concurrency(key, 2));
+    let builder = limits.fold(Tollgate::builder(), |builder, limit| builder.limit_fields(limit));
+    let tollgate = builder.start().await.expect("it starts");
+    let mut leases = Vec::new();
+    for key in &keys {
+        let both = Reserve::of([(key.as_str(), 2)]).expect("a good request");
+        leases.push(tollgate.reserve(both).await.expect("there is room"));
+        tollgate.put_limit(concurrency(key, 1).check().expect("good")).await.expect("it is accepted");
+    }
+    drop(leases);
+    within(30, async {
+        let is_recorded = |limits: Vec<Entry>| limits.iter().all(|limit| limit.pending_decrease_to.is_none());
+        while !tollgate.limits().await.is_ok_and(is_recorded) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
