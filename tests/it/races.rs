@@ -128,6 +128,13 @@ async fn a_deletion_that_was_saved_is_in_force_after_the_registry_died_over_it()
     }
 }
 
+#[tokio::test]
+async fn a_second_shutdown_finds_nothing_to_do() {
+    let tollgate = Tollgate::builder().limit_fields(concurrency("c", 1)).start().await.expect("it starts");
+    tollgate.shutdown().await;
+    within(1, tollgate.shutdown()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decreases_that_are_all_applied_at_once_are_all_recorded() {
     let keys: Vec<_> = (0..1_200).map(|n| format!("c{n}")).collect();
