@@ -204,6 +204,9 @@ impl Tollgate {
     /// Leases can be completed until the process ends. A second call finds nothing to do.
     pub async fn shutdown(&self) {
         self.runtime.close();
+        if self.runtime.root.actor().is_none() {
+            return; // A call would wait for it to start again.
+        }
         // No answer: it has ended before, or fails, and ends that way.
         let _ = self.runtime.root.call(RootMessage::Stop).await;
         self.ended().await;

@@ -165,6 +165,9 @@ fn check(fields: EntryFields, version: u64) -> Result<Entry, Vec<Mistake>> {
         let hint = "give a capacity from 1 to below `capacity`, or remove it and set `status` to `active`";
         return Err(vec![Mistake::new("pending_decrease_to", format!("is {}", pending.unwrap_or(0)), hint)]);
     }
+    if fields.version == Some(u64::MAX) {
+        return Err(vec![Mistake::new("version", "is the highest there is", "give a lower one, or remove it")]);
+    }
     let status = if pending_decrease_to.is_some() { Status::Decreasing } else { Status::Active };
     Ok(Entry { definition, status, pending_decrease_to, version: fields.version.unwrap_or(version) })
 }
@@ -212,6 +215,8 @@ mod tests {
         );
         let pending =
             problem(&format!("[{}]", RPM.replace("}}", "},\"status\":\"decreasing\",\"pending_decrease_to\":9}")));
+        let last = problem(&format!("[{}]", RPM.replace("}}", "},\"version\":18446744073709551615}")));
+        assert!(last.contains("`version` is the highest there is"), "{last}");
         assert!(
             pending.contains("`pending_decrease_to` is 9\nhint: give a capacity from 1 to below `capacity`"),
             "{pending}"
