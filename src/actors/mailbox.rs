@@ -39,6 +39,19 @@ enum Incarnation<M: Message> {
     Ended,
 }
 
+impl<M: Message> Incarnation<M> {
+    /// Whether it takes messages, or never will. A supervisor learns of a death a little later than it happens.
+    fn is_decided(&self) -> bool {
+        match self {
+            Self::Awaited => false,
+            Self::Running(actor) => {
+                !matches!(actor.get_status(), ractor::ActorStatus::Stopping | ractor::ActorStatus::Stopped)
+            }
+            Self::Ended => true,
+        }
+    }
+}
+
 /// A handle that a supervisor points at the actor's present incarnation.
 #[derive(Debug)]
 pub struct Mailbox<M: Message> {
@@ -81,8 +94,8 @@ impl<M: Message> Mailbox<M> {
     /// A [`CallError`], which says whether the message may have been handled.
     pub async fn call<T: Send + 'static>(&self, message: impl FnOnce(RpcReplyPort<T>) -> M) -> Result<T, CallError> {
         let mut running = self.actor.subscribe();
-        let started = running.wait_for(|actor| !matches!(actor, Incarnation::Awaited));
-        let _ = tokio::time::timeout(CALL_TIMEOUT, started).await;
+        let decided = running.wait_for(Incarnation::is_decided);
+        let _ = tokio::time::timeout(CALL_TIMEOUT, decided).await;
         let actor = self.actor().ok_or(CallError::NotRunning)?;
         self.enter()?;
         match actor.call(message, Some(CALL_TIMEOUT)).await {
@@ -93,6 +106,24 @@ impl<M: Message> Mailbox<M> {
                 Err(CallError::NotRunning)
             }
         }
+    }
+
+    /// The same for a question, which may be asked again when the actor died over it.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn ask<T: Send + 'static>(&self, question: impl Fn(RpcReplyPort<T>) -> M) -> Result<T, CallError> {
+        let asked = async {
+            loop {
+                match self.call(&question).await {
+                    Err(CallError::NoAnswer | CallError::NotRunning) if !self.has_ended() => {
+                        tokio::task::yield_now().await;
+                    }
+                    answer => return answer,
+                }
+            }
+        };
+        tokio::time::timeout(CALL_TIMEOUT, asked).await.unwrap_or(Err(CallError::NoAnswer))
     }
 
     /// Sends a message that needs no answer.
@@ -159,6 +190,10 @@ impl<M: Message> Mailbox<M> {
             queue_depth: self.depth.load(Ordering::Relaxed),
             children: Vec::new(),
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(*self.actor.borrow(), Incarnation::Ended)
     }
 
     fn enter(&self) -> Result<(), CallError> {

@@ -1,13 +1,16 @@
 //! The command line: one file per command. Data goes to stdout, everything else to stderr.
 
 mod amounts;
+mod check;
 mod complete;
 mod failure;
 mod limits;
+mod log;
 mod output;
 mod path;
 mod refusal;
 mod reserve;
+mod serve;
 mod server;
 mod status;
 mod table;
@@ -29,6 +32,10 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the server
+    Serve(serve::ServeArgs),
+    /// Report every mistake in the configuration, and start nothing
+    Check(check::CheckArgs),
     /// Show, change and delete limits
     Limits(limits::LimitsArgs),
     /// Show the server, its backend and its actors
@@ -43,6 +50,8 @@ impl Cli {
     /// Runs the command. What goes wrong is told on stderr and in the exit code.
     pub async fn run(self) -> ExitCode {
         let outcome = match self.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Check(args) => check::run(&args),
             Command::Limits(args) => limits::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Reserve(args) => reserve::run(args).await,
@@ -83,6 +92,9 @@ mod tests {
     #[test]
     fn the_documented_commands_parse() {
         for line in [
+            "serve",
+            "serve --config a.toml --listen 127.0.0.1:0 --data-dir data --backend memory",
+            "check --config a.toml",
             "limits list",
             "limits list --json --server http://localhost:9000",
             "limits --server http://localhost:9000 get a:b",
@@ -105,6 +117,8 @@ mod tests {
     #[test]
     fn wrong_usage_says_what_to_write() {
         for (line, told) in [
+            ("serve --backend sqlite", "no such backend; use `memory`"),
+            ("serve --listen here", "invalid socket address"),
             ("reserve", "<KEY=AMOUNT>"),
             ("reserve a", "`a` names no amount; write `KEY=AMOUNT`"),
             ("reserve a=1 --priority high", "--wait <MS>"),

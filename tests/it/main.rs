@@ -3,6 +3,16 @@
 mod conformance;
 mod differential;
 mod embedding;
+mod extremes;
+#[cfg(feature = "server")]
+mod http;
+#[cfg(feature = "server")]
+mod process;
+mod races;
+mod ractor_facts;
+#[cfg(feature = "server")]
+mod readme;
+mod supervision;
 mod support;
 mod tidy;
 mod waiting;

@@ -1,5 +1,12 @@
 //! What tests of several features share.
 
+#[cfg(feature = "server")]
+pub(crate) mod client;
+#[cfg(feature = "server")]
+pub(crate) mod server;
+#[cfg(feature = "server")]
+pub(crate) mod wire;
+
 use std::time::Duration;
 
 use tollgate::policy::{Amounts, Definition, DefinitionFields, Key, KeyPattern, Label, Reserve};

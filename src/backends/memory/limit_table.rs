@@ -144,15 +144,20 @@ impl LimitTable {
     pub(super) fn remove(&mut self, pattern: &KeyPattern, now: Moment) -> Vec<Key> {
         let Some(family) = self.family_with(pattern) else { return Vec::new() };
         self.epoch += 1;
-        self.templates.retain(|other| *other != family);
         let members: Vec<_> =
             self.slots.iter().filter(|(_, slot)| slot.family == Some(family)).map(|(index, _)| index).collect();
         let mut watched = Vec::new();
         for index in members {
             let slot = &self.slots[index];
             watched.extend(slot.watched.then(|| slot.key.clone()));
-            self.retire(LimitIndex(index as u32));
+            if self.family_of(&slot.key) == Some(family) {
+                self.retire(LimitIndex(index as u32));
+            } else {
+                // A better definition came since it was last used, and takes it over with what it has charged.
+                self.refresh(LimitIndex(index as u32), now);
+            }
         }
+        self.templates.retain(|other| *other != family);
         assert_eq!(self.families[family as usize].instances, 0, "every limit of a removed definition is retired");
         self.families.remove(family as usize);
         self.by_pattern.remove(pattern.as_str());
@@ -268,11 +273,12 @@ impl LimitTable {
     fn drop_if_idle(&mut self, place: usize, now: Moment, despite_debt: bool) -> bool {
         let Some(slot) = self.slots.get_mut(place) else { return false };
         let Some(family) = slot.family.map(|family| &self.families[family as usize]) else { return false };
-        let is_idle = family.registered.definition.pattern.is_template()
-            && slot.leases == 0
-            && !slot.watched
-            && slot.limit.is_idle(now)
-            && (despite_debt || slot.limit.debt() == 0);
+        let is_unused = family.registered.definition.pattern.is_template() && slot.leases == 0 && !slot.watched;
+        if is_unused {
+            // Nobody else may come again to apply a decrease that was pending.
+            slot.limit.settle(&family.registered.definition, now);
+        }
+        let is_idle = is_unused && slot.limit.is_idle(now) && (despite_debt || slot.limit.debt() == 0);
         if is_idle {
             self.retire(LimitIndex(place as u32));
         }

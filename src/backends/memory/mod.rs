@@ -87,6 +87,11 @@ impl Backend for MemoryLedger {
         Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
     }
 
+    fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
+        let done = self.locked(|ledger, now| ledger.give_back(request, now));
+        Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
+    }
+
     fn renew(&self, request: &Renew) -> Reply<Result<Moment, LeaseError>> {
         let done = self.locked(|ledger, now| ledger.renew(request, now));
         Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())

@@ -1,0 +1,78 @@
+//! `GET /metrics`: counters and gauges for Prometheus.
+
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::exposition::Exposition;
+use super::state::ApiState;
+use crate::actors::ActorStatus;
+use crate::backends::{Health, Totals};
+
+const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+pub(super) async fn metrics(State(state): State<ApiState>) -> Response {
+    let tollgate = state.tollgate();
+    let mut exposition = Exposition::default();
+    write_totals(&mut exposition, &tollgate.totals());
+    exposition.gauge("tollgate_waiters", "Calls that wait in a line.").sample(&[], tollgate.waiting());
+    let is_up = matches!(tollgate.health(), Health::Up);
+    exposition.gauge("tollgate_backend_up", "1 while the backend answers.").sample(&[], u8::from(is_up));
+    write_actors(&mut exposition, &tollgate.status().actors);
+    write_traffic(&mut exposition, &state);
+    ([(CONTENT_TYPE, TEXT_FORMAT)], exposition.into_text()).into_response()
+}
+
+fn write_totals(exposition: &mut Exposition, totals: &Totals) {
+    exposition
+        .counter("tollgate_reservations_total", "Reservations decided.")
+        .sample(&[("outcome", "granted")], totals.granted)
+        .sample(&[("outcome", "denied")], totals.denied);
+    exposition.counter("tollgate_leases_completed_total", "Leases completed.").sample(&[], totals.completed);
+    exposition.counter("tollgate_leases_expired_total", "Leases that ended by themselves.").sample(&[], totals.expired);
+    exposition.gauge("tollgate_live_leases", "Leases that hold something.").sample(&[], totals.live_leases);
+    exposition
+        .gauge("tollgate_limits", "Limits that exist, instances of templates among them.")
+        .sample(&[], totals.limits);
+    let counters = [
+        ("tollgate_limit_denied_total", "Reservations refused, by definition."),
+        ("tollgate_limit_would_deny_total", "Reservations that shadow mode let pass, by definition."),
+        ("tollgate_limit_overage_total", "Units used beyond reservations that did not fit, by definition."),
+    ];
+    for (at, (name, help)) in counters.into_iter().enumerate() {
+        let mut family = exposition.counter(name, help);
+        for (pattern, counted) in &totals.definitions {
+            let values = [counted.denied, counted.would_deny, counted.overage];
+            family.sample(&[("limit", pattern.as_str())], values[at]);
+        }
+    }
+}
+
+fn write_actors(exposition: &mut Exposition, root: &ActorStatus) {
+    let mut actors = Vec::new();
+    collect(root, &mut actors);
+    let mut restarts = exposition.counter("tollgate_actor_restarts_total", "How often an actor was started again.");
+    for actor in &actors {
+        restarts.sample(&[("actor", &actor.name)], actor.restarts);
+    }
+    let mut depths = exposition.gauge("tollgate_actor_queue_depth", "Messages that an actor has yet to handle.");
+    for actor in &actors {
+        depths.sample(&[("actor", &actor.name)], actor.queue_depth);
+    }
+}
+
+fn collect<'a>(actor: &'a ActorStatus, actors: &mut Vec<&'a ActorStatus>) {
+    actors.push(actor);
+    actor.children.iter().for_each(|child| collect(child, actors));
+}
+
+fn write_traffic(exposition: &mut Exposition, state: &ApiState) {
+    let mut answers = exposition.counter("tollgate_http_requests_total", "Requests answered, by route and status.");
+    for (route, status, count) in state.traffic().answers() {
+        answers.sample(&[("route", route), ("status", &status.to_string())], count);
+    }
+    exposition
+        .gauge("tollgate_http_connections", "Connections that are open.")
+        .sample(&[], state.traffic().connections());
+}

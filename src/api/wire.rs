@@ -1,0 +1,133 @@
+//! What requests carry, and the checks that turn it into what the runtime takes: every mistake at once.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::object::Object;
+use super::problem::Problem;
+use crate::policy::{Amounts, KEYS_PER_REQUEST_MAX, Key, Label, Labels, LeaseId, Mistake, Reserve};
+
+/// Text that is borrowed from the body where it holds no escapes.
+#[derive(Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A key and an amount of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AmountFields<'a> {
+    #[serde(borrow)]
+    key: Text<'a>,
+    amount: u64,
+}
+
+/// What a reservation asks for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReserveFields<'a> {
+    #[serde(borrow)]
+    pub(super) lease_id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) job_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) tenant: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) requirements: Vec<Object<AmountFields<'a>>>,
+}
+
+impl ReserveFields<'_> {
+    /// Checks every field.
+    pub(super) fn check(&self) -> Result<Reserve, Problem> {
+        let mut checks = Checks::default();
+        let request = self.check_into(&mut checks);
+        checks.finish(request)
+    }
+
+    /// The same, for a request that has more fields.
+    pub(super) fn check_into(&self, checks: &mut Checks) -> Option<Reserve> {
+        let lease_id = checks.lease_id(&self.lease_id);
+        let job_id = checks.label("job_id", self.job_id.as_ref());
+        let tenant = checks.label("tenant", self.tenant.as_ref());
+        let amounts = checks.amounts("requirements", &self.requirements, Amounts::to_reserve);
+        Some(Reserve { lease_id: lease_id?, labels: Labels { job_id, tenant }, amounts: amounts? })
+    }
+}
+
+/// Collects what is wrong with a request.
+#[derive(Default)]
+pub(super) struct Checks(Vec<Mistake>);
+
+impl Checks {
+    /// The value, or the mistake kept under the name of its field.
+    pub(super) fn take<T>(&mut self, field: &str, checked: Result<T, Mistake>) -> Option<T> {
+        checked.map_err(|mistake| self.0.push(mistake.under(field))).ok()
+    }
+
+    /// The field `lease_id`.
+    pub(super) fn lease_id(&mut self, text: &Text<'_>) -> Option<LeaseId> {
+        self.take("lease_id", LeaseId::parse(&text.0))
+    }
+
+    /// A field that may be left out.
+    pub(super) fn label(&mut self, field: &str, text: Option<&Text<'_>>) -> Option<Label> {
+        self.take(field, Label::parse(&text?.0))
+    }
+
+    /// A list of keys and amounts, summed by `sum`.
+    pub(super) fn amounts(
+        &mut self,
+        field: &str,
+        list: &[Object<AmountFields<'_>>],
+        sum: impl FnOnce(Vec<(Key, u64)>) -> Result<Amounts, Vec<Mistake>>,
+    ) -> Option<Amounts> {
+        let mut amounts = Vec::with_capacity(list.len());
+        for (at, Object(item)) in list.iter().enumerate() {
+            // A key that is bad, or one of too many, must not hide other mistakes.
+            let key = match Key::parse(&item.key.0) {
+                Ok(key) => key,
+                Err(mistake) => {
+                    if at < KEYS_PER_REQUEST_MAX {
+                        self.0.push(mistake.under(&format!("{field}[{at}].key")));
+                    }
+                    Key::parse("_").expect("a good key")
+                }
+            };
+            amounts.push((key, item.amount));
+        }
+        match sum(amounts) {
+            Ok(amounts) => Some(amounts),
+            Err(mistakes) => {
+                self.0.extend(mistakes.into_iter().map(|mistake| mistake.under(field)));
+                None
+            }
+        }
+    }
+
+    /// The request, or every mistake in it.
+    pub(super) fn finish<T>(self, request: Option<T>) -> Result<T, Problem> {
+        match request {
+            Some(request) if self.0.is_empty() => Ok(request),
+            _ => Err(Problem::mistakes(self.0)),
+        }
+    }
+}
+
+/// A value that is written as its text.
+pub(super) struct Shown<T>(pub(super) T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// The part of the path that stands for `field`, with its percent signs decoded.
+pub(super) fn path_text(field: &str, path: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    path.map(|Path(text)| text).map_err(|_| {
+        let mistake = Mistake::new(field, "is no UTF-8", "write every byte that is not plain as `%` and two digits");
+        Problem::mistakes(vec![mistake])
+    })
+}

@@ -1,0 +1,77 @@
+//! Clients that go away while they wait leave nothing behind.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::CONFIG;
+use crate::support::client::{Client, acquire, reserve};
+use crate::support::server::{Home, PATIENCE_SECONDS, Server};
+use crate::support::wire::Wire;
+use crate::support::within;
+
+const WAITERS: u64 = 20;
+
+async fn until_waiters(client: &Client, count: u64) {
+    within(PATIENCE_SECONDS, async {
+        while client.read("/v1/limits/slot").await["waiters"] != count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+async fn hangs_on(server: &Server, body: &Value) -> Wire {
+    let mut wire = Wire::connect(server.address).await.expect("it listens");
+    wire.send("/v1/acquire", body).await.expect("it is sent");
+    wire
+}
+
+#[tokio::test]
+async fn clients_that_hang_up_while_they_wait_leave_no_waiter_and_no_slot() {
+    let home = Home::new(CONFIG);
+    let server = home.start().await;
+    let client = server.client();
+    let holder = reserve("slot", 1);
+    assert_eq!(client.ask("POST", "/v1/reserve", &holder).await.1["allowed"], true);
+
+    let mut waiting = Vec::new();
+    for _ in 0..WAITERS {
+        waiting.push(hangs_on(&server, &acquire("slot", 1, 60_000)).await);
+    }
+    until_waiters(&client, WAITERS).await;
+    drop(waiting);
+    until_waiters(&client, 0).await;
+
+    let complete = json!({"lease_id": holder["lease_id"], "actuals": []});
+    assert_eq!(client.ask("POST", "/v1/complete", &complete).await.1["ok"], true);
+    let usage = client.read("/v1/limits/slot").await;
+    assert_eq!((&usage["available"], &usage["waiters"]), (&json!(1), &json!(0)), "{usage}");
+    assert_eq!(client.read("/v1/status").await["backend"]["live_leases"], 0);
+    assert_eq!(client.ask("POST", "/v1/acquire", &acquire("slot", 1, 0)).await.1["allowed"], true);
+}
+
+#[tokio::test]
+async fn a_slot_that_frees_as_its_waiter_hangs_up_is_granted_once_or_not_at_all() {
+    let home = Home::new(CONFIG);
+    let server = home.start().await;
+    let client = server.client();
+    for round in 0..20 {
+        let holder = reserve("slot", 1);
+        assert_eq!(client.ask("POST", "/v1/reserve", &holder).await.1["allowed"], true, "round {round}");
+        let body = acquire("slot", 1, 60_000);
+        let stream = hangs_on(&server, &body).await;
+        until_waiters(&client, 1).await;
+        let complete = json!({"lease_id": holder["lease_id"], "actuals": []});
+        let (answer, ()) = tokio::join!(client.ask("POST", "/v1/complete", &complete), async { drop(stream) });
+        assert_eq!(answer.1["ok"], true);
+        until_waiters(&client, 0).await;
+        // Who hung up may have been granted just before, and have the answer: that lease is there to be completed.
+        let lease = format!("/v1/leases/{}", body["lease_id"].as_str().expect("an id"));
+        let is_granted = client.get(&lease).await.1["state"] == "live";
+        assert_eq!(client.read("/v1/limits/slot").await["available"], u64::from(!is_granted), "round {round}");
+        let complete = json!({"lease_id": body["lease_id"], "actuals": []});
+        assert_eq!(client.ask("POST", "/v1/complete", &complete).await.0, 200);
+        assert_eq!(client.read("/v1/limits/slot").await["available"], 1, "round {round}");
+    }
+}
