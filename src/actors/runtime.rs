@@ -114,7 +114,8 @@ impl Runtime {
         let waited = self.limiters.wait(&self.clock, &self.settings, &key, Arc::clone(&request), wait).await;
         match waited {
             Some(answer) => answer.map(super::limiters::UnclaimedGrant::claim),
-            None => Err(self.peek(&request.amounts).await.err().unwrap_or(refusal)),
+            // A last try: what frees at this very moment is in time, and a refusal says how things stand now.
+            None => self.reserve(&request).await,
         }
     }
 

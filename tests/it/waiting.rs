@@ -1,5 +1,6 @@
 //! Waiting for capacity: acquire through a running tollgate, on paused time.
 
+mod crashing;
 mod leaving;
 mod line;
 mod many_keys;

@@ -56,6 +56,32 @@ async fn a_wait_that_is_known_to_be_too_long_is_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_of_exactly_the_known_time_is_long_enough() {
+    within(1_000_000, async {
+        let line = Line::of([rolling("r", 1, 60), bucket("b", 1, 1, 60)]).await;
+        for (turn, key) in ["r", "b"].into_iter().enumerate() {
+            end(line.hold(&[(key, 1)]).await).await;
+            let waiting = line.join_as(key, request(&[(key, 1)]), at_most_ms(60_000)).await;
+            drop(got(waiting).await);
+            assert_eq!(line.elapsed_ms(), 60_000 * (turn as u64 + 1));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_tells_how_things_stand_then() {
+    within(1_000_000, async {
+        let line = Line::of([rolling("r", 10, 60)]).await;
+        let _grant = line.hold(&[("r", 8)]).await.detach();
+        let waiting = line.join_as("r", request(&[("r", 6)]), at_most_ms(20_000)).await;
+        let refused = refusal(waiting).await;
+        assert_eq!((refused.retry_after_ms(), line.elapsed_ms()), (40_000, 20_000));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_that_a_completion_may_shorten_is_not_known() {
     within(1_000_000, async {
         let line = Line::of([rolling("r", 1, 60)]).await;
