@@ -3,6 +3,7 @@
 #[cfg(feature = "server")]
 mod process;
 mod ractor_facts;
+mod registry;
 mod supervision;
 mod support;
 mod tidy;
