@@ -1,6 +1,8 @@
 //! The one test crate: a file per feature.
 
 #[cfg(feature = "server")]
+mod cli;
+#[cfg(feature = "server")]
 mod process;
 mod ractor_facts;
 mod registry;
