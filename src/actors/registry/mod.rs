@@ -99,7 +99,7 @@ async fn apply(runtime: &Runtime, entry: &Entry) -> Result<LimitState, RegistryE
     let pattern = &entry.definition.pattern;
     let state = runtime.backend.apply(&entry.wanted()).get().await.map_err(unavailable)?;
     if state == LimitState::Active && entry.pending_decrease_to.is_some() {
-        mark_applied(runtime, pattern, entry.version).await?;
+        mark_applied(runtime, pattern, entry.version).await;
     }
     match pattern.as_key() {
         Some(key) => runtime.limiters.define(key),
@@ -133,13 +133,14 @@ async fn confirm(runtime: &Runtime, pattern: &KeyPattern) {
     if runtime.backend.settle(&key).get().await != Ok(Settled::Active) {
         return;
     }
-    if let Err(error) = mark_applied(runtime, pattern, entry.version).await {
-        // In force all the same; after a restart it is simply applied again.
-        tracing::warn!(%key, %error, "could not record that a capacity was lowered");
-    }
+    mark_applied(runtime, pattern, entry.version).await;
 }
 
-async fn mark_applied(runtime: &Runtime, pattern: &KeyPattern, version: u64) -> Result<(), RegistryError> {
-    let pattern = pattern.clone();
-    runtime.store.change(move |catalog, _| Ok(catalog.applied(&pattern, version))).await.map(drop)
+/// Records that a capacity was lowered. Where that fails it is in force all the same, and applied again after a restart.
+async fn mark_applied(runtime: &Runtime, pattern: &KeyPattern, version: u64) {
+    let applied = pattern.clone();
+    let marked = runtime.store.change(move |catalog, _| Ok(catalog.applied(&applied, version))).await;
+    if let Err(error) = marked {
+        tracing::warn!(key = %pattern, %error, "could not record that a capacity was lowered");
+    }
 }
