@@ -228,7 +228,7 @@ mod tests {
         let pending =
             problem(&format!("[{}]", RPM.replace("}}", "},\"status\":\"decreasing\",\"pending_decrease_to\":9}")));
         let last = problem(&format!("[{}]", RPM.replace("}}", "},\"version\":18446744073709551615}")));
-        assert!(last.contains("`version` is the highest there is"), "{last}");
+        assert!(last.contains("`version` is 18446744073709551615\nhint: use at most 9223372036854775807"), "{last}");
         assert!(
             pending.contains("`pending_decrease_to` is 9\nhint: give a capacity from 1 to below `capacity`"),
             "{pending}"

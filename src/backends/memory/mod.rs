@@ -1,5 +1,6 @@
 //! The ledger in memory: exact, in process, no I/O. It forgets everything when the process ends.
 
+mod families;
 mod lease_table;
 mod ledger;
 mod limit_table;
