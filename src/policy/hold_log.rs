@@ -7,8 +7,8 @@ use super::moment::Moment;
 /// Below this many entries the log is not worth compacting.
 const COMPACT_ENTRIES_MIN: usize = 32;
 
-/// Names one entry of a [`HoldLog`]. Packed because a busy ledger keeps millions: with it an entry of the log, and a hold
-/// of a lease, take 24 bytes and not 32.
+/// Names one entry of a [`HoldLog`]. Packed because a busy ledger keeps millions: with it an entry of the log, and a
+/// hold of a lease, take 24 bytes and not 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(Rust, packed(4))]
 pub struct HoldId {

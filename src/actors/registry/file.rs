@@ -1,5 +1,5 @@
-//! The registry's file: an array of entries, replaced as a whole. A change is on disk before it is in force, and a crash
-//! at any moment leaves the file as it was before the change or as it is after it.
+//! The registry's file: an array of entries, replaced as a whole. A change is on disk before it is in force, and a
+//! crash at any moment leaves the file as it was before the change or as it is after it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};

@@ -56,8 +56,8 @@ impl Store {
         self.catalog().get(pattern).cloned()
     }
 
-    /// Changes the definitions, on disk first. Runs where blocking is allowed: it waits for the disk, under the lock, so
-    /// that a change whose actor was killed is over before the next one begins.
+    /// Changes the definitions, on disk first. Runs where blocking is allowed: it waits for the disk, under the lock,
+    /// so that a change whose actor was killed is over before the next one begins.
     pub(super) async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         edit: impl FnOnce(&mut Catalog, usize) -> Result<T, RegistryError> + Send + 'static,

@@ -79,6 +79,11 @@ impl Backend for MemoryLedger {
         Reply::Now(self.locked(decide).map_err(refused).flatten())
     }
 
+    fn count_refusal(&self, refusal: &Refusal) {
+        // A poisoned ledger counts nothing any more.
+        let _ = self.locked(|ledger, now| ledger.count_refusal(refusal, now));
+    }
+
     fn peek(&self, amounts: &Amounts) -> Reply<Result<(), Box<Refusal>>> {
         Reply::Now(self.locked(|ledger, now| ledger.peek(amounts, now)).map_err(refused).flatten())
     }
