@@ -67,14 +67,14 @@ impl Runtime {
     }
 
     /// Every actor is gone for good: what they held is let go of, and nobody waits for them any more.
-    pub(crate) fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.close();
         self.limiters.end();
         self.registry.end();
         self.backend_actor.end();
         #[cfg(feature = "server")]
         self.api.end();
-        self.store.close();
+        self.store.close().await;
         self.root.end(); // Last, for those who wait for the end of it all.
     }
 

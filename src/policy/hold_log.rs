@@ -18,10 +18,16 @@ pub struct HoldId {
 }
 
 impl HoldId {
-    /// A hold that is in no log and just ends.
+    /// A hold that is in no log and just ends; `untaken` of it was not there to be taken.
     #[must_use]
-    pub const fn ending(expires_at: Moment) -> Self {
-        Self { expires_at, sequence: 0 }
+    pub const fn ending(expires_at: Moment, untaken: u64) -> Self {
+        Self { expires_at, sequence: untaken }
+    }
+
+    /// What a hold that just ends did not take, and so has not to give back.
+    #[must_use]
+    pub const fn untaken(self) -> u64 {
+        self.sequence
     }
 
     /// When the hold ends by itself.

@@ -101,7 +101,18 @@ async fn the_longest_aging_puts_nobody_out() {
         tokio::task::yield_now().await;
     }
     drop(held);
-    within(2, waiting).await.expect("it ran").expect("its turn came");
+    drop(within(2, waiting).await.expect("it ran").expect("its turn came"));
+}
+
+#[tokio::test]
+async fn what_a_shadow_bucket_never_gave_is_not_given_back() {
+    let shadow = DefinitionFields { mode: Mode::Shadow, ..bucket("b", 10) };
+    let tollgate = start(Tollgate::builder().limit_fields(shadow)).await;
+    let first = tollgate.reserve(of(&[("b", 10)])).await.expect("there is room");
+    let second = tollgate.reserve(of(&[("b", 10)])).await.expect("a shadow limit refuses nobody");
+    second.complete_with([("b", 0)]).await.expect("it completes");
+    first.complete_with([("b", 10)]).await.expect("it completes");
+    assert_eq!(available(&tollgate, "b").await, 0);
 }
 
 #[tokio::test]

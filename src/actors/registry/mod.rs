@@ -54,8 +54,7 @@ impl Actor for Registry {
         runtime: Arc<Runtime>,
     ) -> Result<Arc<Runtime>, ActorProcessingErr> {
         // Waits for a save that an earlier incarnation left behind.
-        let store = Arc::clone(&runtime.store);
-        let entries = tokio::task::spawn_blocking(move || store.entries()).await?;
+        let entries = runtime.store.settled_entries().await;
         for entry in &entries {
             apply(&runtime, entry).await?;
         }
