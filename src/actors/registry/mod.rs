@@ -135,8 +135,7 @@ async fn confirm(runtime: &Runtime, pattern: &KeyPattern) {
     mark_applied(runtime, pattern, entry.version).await;
 }
 
-/// Records that a capacity was lowered. Where that fails it is in force all the same, and applied again after a
-/// restart.
+/// Records that a capacity was lowered. Where that fails it is in force all the same: a restart lowers it again.
 async fn mark_applied(runtime: &Runtime, pattern: &KeyPattern, version: u64) {
     let applied = pattern.clone();
     let marked = runtime.store.change(move |catalog, _| Ok(catalog.applied(&applied, version))).await;
