@@ -45,7 +45,8 @@ impl Clock {
         self.start_unix_ms.load(Ordering::Relaxed) + moment.as_nanos() / 1_000_000
     }
 
-    /// Follows a wall clock that was set, or a machine that slept. Reading it at every grant would cost as much as a key.
+    /// Follows a wall clock that was set, or a machine that slept. Reading it at every grant would cost as much as a
+    /// key.
     pub fn follow_wall_clock(&self) {
         let start_unix_ms = wall_unix_ms().saturating_sub(self.now().as_nanos() / 1_000_000);
         self.start_unix_ms.store(start_unix_ms, Ordering::Relaxed);

@@ -1,6 +1,7 @@
-//! Tollgate stands between an LLM agent host and the providers it calls. Before a call the host *reserves* what the call
-//! may use, on every limit it touches, all or nothing; after the call it *completes* with what was really used. Who does
-//! not fit waits in a fair, bounded line. It runs inside a Rust host as a tree of supervised actors, or as a server.
+//! Tollgate stands between an LLM agent host and the providers it calls. Before a call the host *reserves* what the
+//! call may use, on every limit it touches, all or nothing; after the call it *completes* with what was really used.
+//! Who does not fit waits in a fair, bounded line. It runs inside a Rust host as a tree of supervised actors, or as a
+//! server.
 //!
 //! ```
 //! use std::time::Duration;

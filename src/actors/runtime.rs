@@ -67,29 +67,20 @@ impl Runtime {
     }
 
     /// Every actor is gone for good: what they held is let go of, and nobody waits for them any more.
-    pub(crate) fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.close();
         self.limiters.end();
         self.registry.end();
         self.backend_actor.end();
         #[cfg(feature = "server")]
         self.api.end();
-        self.store.close();
+        self.store.close().await;
         self.root.end(); // Last, for those who wait for the end of it all.
     }
 
     /// Grants all that is asked for, or charges nothing.
     pub(crate) async fn reserve(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
-        if self.is_closing() {
-            return Err(Box::new(self.settings.overloaded()));
-        }
-        if self.limiters.lines.waiting() != 0 {
-            let occupied = self.limiters.lines.occupied(&request.amounts, self.clock.now());
-            if !occupied.is_empty() && !self.knows(request).await {
-                return Err(self.refuse_in_line(&request.amounts, occupied).await);
-            }
-        }
-        self.backend.reserve(request).get().await
+        self.decide(request).await.inspect_err(|refusal| self.count(refusal))
     }
 
     /// Answers as [`Self::reserve`] would, and charges nothing.
@@ -103,7 +94,34 @@ impl Runtime {
 
     /// Reserves now or as soon as there is room.
     pub(crate) async fn acquire(&self, request: Arc<Reserve>, wait: Wait) -> Result<Grant, Box<Refusal>> {
-        let refusal = match self.reserve(&request).await {
+        self.decide_or_wait(request, wait).await.inspect_err(|refusal| self.count(refusal))
+    }
+
+    /// The tree of actors, as it stands.
+    pub(crate) fn actors(&self) -> ActorStatus {
+        let now = self.clock.now();
+        let mut root = self.root.status(now);
+        root.children = vec![self.registry.status(now), self.backend_actor.status(now), self.limiters.status(now)];
+        #[cfg(feature = "server")]
+        root.children.push(self.api.status(now));
+        root
+    }
+
+    async fn decide(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
+        if self.is_closing() {
+            return Err(Box::new(self.settings.overloaded()));
+        }
+        if self.limiters.lines.waiting() != 0 {
+            let occupied = self.limiters.lines.occupied(&request.amounts, self.clock.now());
+            if !occupied.is_empty() && !self.knows(request).await {
+                return Err(self.refuse_in_line(&request.amounts, occupied).await);
+            }
+        }
+        self.backend.reserve(request).get().await
+    }
+
+    async fn decide_or_wait(&self, request: Arc<Reserve>, wait: Wait) -> Result<Grant, Box<Refusal>> {
+        let refusal = match self.decide(&request).await {
             Err(refusal) if refusal.reason.is_worth_waiting() => refusal,
             answer => return answer,
         };
@@ -115,18 +133,14 @@ impl Runtime {
         match waited {
             Some(answer) => answer.map(super::limiters::UnclaimedGrant::claim),
             // A last try: what frees at this very moment is in time, and a refusal says how things stand now.
-            None => self.reserve(&request).await,
+            None => self.decide(&request).await,
         }
     }
 
-    /// The tree of actors, as it stands.
-    pub(crate) fn actors(&self) -> ActorStatus {
-        let now = self.clock.now();
-        let mut root = self.root.status(now);
-        root.children = vec![self.registry.status(now), self.backend_actor.status(now), self.limiters.status(now)];
-        #[cfg(feature = "server")]
-        root.children.push(self.api.status(now));
-        root
+    fn count(&self, refusal: &Refusal) {
+        if !refusal.denied.is_empty() {
+            self.backend.count_refusal(refusal);
+        }
     }
 
     /// Whether the request's lease is known: then its own answer comes before any other.

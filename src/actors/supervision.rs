@@ -16,7 +16,8 @@ pub(super) struct Ended {
     pub(super) reason: String,
 }
 
-/// The end that an event reports, if it does. Children are permanent: one that just stops has failed, unless it retired.
+/// The end that an event reports, if it does. Children are permanent: one that just stops has failed, unless it
+/// retired.
 pub(super) fn ended(event: &SupervisionEvent) -> Option<Ended> {
     match event {
         SupervisionEvent::ActorFailed(actor, error) => {

@@ -109,9 +109,11 @@ pub struct Totals {
     pub limits: u64,
     /// Leases that hold something now.
     pub live_leases: u64,
+    /// Decisions over reservations, those over waiting calls that try again included.
+    pub decided: u64,
     /// Reservations granted.
     pub granted: u64,
-    /// Reservations refused for want of room.
+    /// Callers who were told that there is no room.
     pub denied: u64,
     /// Leases completed.
     pub completed: u64,
@@ -152,6 +154,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Grants all that is asked for, or charges nothing.
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>>;
+
+    /// Counts a refusal that a caller was told. A waiting call that tries again in vain is none.
+    fn count_refusal(&self, refusal: &Refusal);
 
     /// Answers as [`Self::reserve`] would, and charges nothing.
     fn peek(&self, amounts: &Amounts) -> Reply<Result<(), Box<Refusal>>>;

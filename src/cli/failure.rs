@@ -68,10 +68,11 @@ impl Failure {
 
     /// What a refusing server explains, as `application/problem+json` or not at all.
     pub(super) fn of_answer(status: StatusCode, problem: &Value) -> Self {
-        let said: Vec<_> = ["title", "detail"].map(|field| shown(problem, field)).into();
-        let said: Vec<_> = said.into_iter().filter(|text| text != MISSING).collect();
-        let message = if said.is_empty() { format!("the server answered `{status}`") } else { said.join(": ") };
         let mistakes = problem["errors"].as_array().map_or([].as_slice(), Vec::as_slice);
+        // The detail of several mistakes is all of them in one line.
+        let fields: &[&str] = if mistakes.is_empty() { &["title", "detail"] } else { &["title"] };
+        let said: Vec<_> = fields.iter().map(|field| shown(problem, field)).filter(|text| text != MISSING).collect();
+        let message = if said.is_empty() { format!("the server answered `{status}`") } else { said.join(": ") };
         let failure = Self::runtime(message).with_details(mistakes.iter().map(mistake_text).collect());
         match status {
             StatusCode::UNAUTHORIZED => failure.with_hint("name a token with `--token` or `TOLLGATE_TOKEN`"),
@@ -123,16 +124,16 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_shows_its_title_detail_and_every_mistake() {
-        let problem = json!({"title": "bad request", "detail": "2 fields are wrong", "status": 400, "errors": [
+    fn a_problem_shows_its_title_and_its_detail_or_every_mistake_once() {
+        let detail = "`capacity` is 0; use at least 1, `kind` is missing";
+        let problem = json!({"title": "bad request", "detail": detail, "status": 400, "errors": [
             {"field": "capacity", "problem": "is 0", "hint": "use at least 1"},
             {"field": "kind", "problem": "is missing"},
         ]});
-        assert_eq!(
-            told(400, &problem),
-            "error: bad request: 2 fields are wrong\n  `capacity` is 0; use at least 1\n  `kind` is missing\n"
-        );
-        assert_eq!(told(404, &json!({"title": "no such limit"})), "error: no such limit\n");
+        assert_eq!(told(400, &problem), "error: bad request\n  `capacity` is 0; use at least 1\n  `kind` is missing\n");
+        assert_eq!(told(404, &json!({"title": "not found"})), "error: not found\n");
+        let problem = json!({"title": "not found", "detail": "no such limit"});
+        assert_eq!(told(404, &problem), "error: not found: no such limit\n");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::moment::Moment;
 /// Below this many entries the log is not worth compacting.
 const COMPACT_ENTRIES_MIN: usize = 32;
 
-/// Names one entry of a [`HoldLog`]. Packed because a busy ledger keeps millions: with it an entry of the log, and a hold
-/// of a lease, take 24 bytes and not 32.
+/// Names one entry of a [`HoldLog`]. Packed because a busy ledger keeps millions: with it an entry of the log, and a
+/// hold of a lease, take 24 bytes and not 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(Rust, packed(4))]
 pub struct HoldId {
@@ -18,10 +18,16 @@ pub struct HoldId {
 }
 
 impl HoldId {
-    /// A hold that is in no log and just ends.
+    /// A hold that is in no log and just ends; `untaken` of it was not there to be taken.
     #[must_use]
-    pub const fn ending(expires_at: Moment) -> Self {
-        Self { expires_at, sequence: 0 }
+    pub const fn ending(expires_at: Moment, untaken: u64) -> Self {
+        Self { expires_at, sequence: untaken }
+    }
+
+    /// What a hold that just ends did not take, and so has not to give back.
+    #[must_use]
+    pub const fn untaken(self) -> u64 {
+        self.sequence
     }
 
     /// When the hold ends by itself.

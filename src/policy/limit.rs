@@ -124,13 +124,12 @@ impl Limit {
         Verdict::Wait(self.meter.when_available(amount, capacity, now))
     }
 
-    /// Counts a refusal, or in shadow mode what would have been one. Returns whether the refusal stands.
-    pub fn refuse(&mut self) -> bool {
+    /// Counts a refusal, or in shadow mode what would have been one.
+    pub fn count_refusal(&mut self) {
         match self.mode {
             Mode::Enforce => self.counters.denied += 1,
             Mode::Shadow => self.counters.would_deny += 1,
         }
-        self.enforces()
     }
 
     /// Whether its refusals stand.

@@ -130,7 +130,8 @@ fn a_shadow_limit_counts_what_it_would_deny_and_admits_it() {
     definition.mode = Mode::Shadow;
     let mut limit = Limit::new(&definition, at(0));
     limit.reserve(10, at(0));
-    assert!(matches!(limit.verdict(5, at(0)), Verdict::Wait(_)) && !limit.refuse());
+    assert!(matches!(limit.verdict(5, at(0)), Verdict::Wait(_)) && !limit.enforces());
+    limit.count_refusal();
     limit.reserve(5, at(0));
     assert_eq!((limit.available(at(0)), limit.counters().would_deny, limit.counters().denied), (0, 1, 0));
     assert_eq!(limit.available(at(60)), 10);

@@ -65,7 +65,7 @@ impl Turns {
             Priority::Normal => 1,
             Priority::Low => 2,
         };
-        (candidate.joined_at.after(self.aging * steps), candidate.priority)
+        (candidate.joined_at.after(self.aging.saturating_mul(steps)), candidate.priority)
     }
 }
 
@@ -89,6 +89,12 @@ impl<T> Class<T> {
     fn head(&self) -> Option<(&Candidate, &T)> {
         let waiting = self.waiting.get(self.rotation.front()?)?;
         waiting.first_key_value().map(|(_, (candidate, waiter))| (candidate, waiter))
+    }
+
+    /// The one that came first, whoever's turn it is.
+    fn oldest(&self) -> Option<&Candidate> {
+        let firsts = self.waiting.values().filter_map(BTreeMap::first_key_value);
+        firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, (candidate, _))| candidate)
     }
 
     fn insert(&mut self, candidate: Candidate, waiter: T, turns: &Turns) {
@@ -161,18 +167,27 @@ impl<T> Line<T> {
     /// Whose turn it is.
     #[must_use]
     pub fn head(&self, turns: &Turns) -> Option<(&Candidate, &T)> {
-        let heads = self.classes.values().filter_map(Class::head);
-        heads.min_by_key(|(candidate, _)| turns.served_as_if_joined(candidate))
+        self.class_to_serve(turns)?.head()
     }
 
     /// Whether `candidate` would be served before the one whose turn it is.
     #[must_use]
     pub fn would_lead(&self, candidate: &Candidate, turns: &Turns) -> bool {
-        let Some((head, _)) = self.head(turns) else { return true };
+        let Some(class) = self.class_to_serve(turns) else { return true };
+        let Some((head, _)) = class.head() else { return true };
         if head.priority == candidate.priority {
             return head.tenant == candidate.tenant && candidate.ticket < head.ticket;
         }
-        turns.served_as_if_joined(candidate) < turns.served_as_if_joined(head)
+        let oldest = class.oldest().map(|oldest| turns.served_as_if_joined(oldest));
+        oldest.is_none_or(|oldest| turns.served_as_if_joined(candidate) < oldest)
+    }
+
+    /// A class is as old as its oldest: whose turn it is inside it may be somebody who has just come.
+    fn class_to_serve(&self, turns: &Turns) -> Option<&Class<T>> {
+        if self.classes.len() <= 1 {
+            return self.classes.values().next(); // The usual case, without looking at every tenant.
+        }
+        self.classes.values().min_by_key(|class| class.oldest().map(|oldest| turns.served_as_if_joined(oldest)))
     }
 
     /// Takes out the one with this ticket, because it had its turn.

@@ -63,6 +63,23 @@ fn a_lower_priority_that_has_aged_goes_before_fresh_calls_of_a_higher_one() {
 }
 
 #[test]
+fn a_class_has_aged_when_its_oldest_has_also_if_it_is_anothers_turn() {
+    let turns = Turns { aging: Duration::from_secs(30), ..Turns::default() };
+    let impatient = |ticket, joined_at| candidate(ticket, "impatient", Priority::Normal, joined_at);
+    let mut line = line_of(&[impatient(1, 0), candidate(2, "patient", Priority::Normal, 0)], &turns);
+    // The tenant whose turn it is gives up again and again, and so is always fresh.
+    for ticket in 3..100 {
+        line.join(impatient(ticket, ticket), (), &turns);
+        line.leave(
+            &impatient(if ticket == 3 { 1 } else { ticket - 1 }, if ticket == 3 { 0 } else { ticket - 1 }),
+            &turns,
+        );
+    }
+    line.join(candidate(100, "", Priority::High, 99), (), &turns);
+    assert_eq!(served(line, &turns), [99, 2, 100]);
+}
+
+#[test]
 fn who_leaves_costs_nobody_a_turn() {
     let turns = Turns::default();
     let candidates = [

@@ -98,8 +98,8 @@ impl Meter {
             Self::Rolling(rolling) => rolling.reserve(amount, now),
             Self::Concurrency(concurrency) => concurrency.hold(amount, now),
             Self::TokenBucket(bucket) => {
-                bucket.reserve(amount, now);
-                HoldId::ending(now.after(bucket.fill_time().max(BUCKET_LEASE_MIN)))
+                let taken = bucket.reserve(amount, now); // All of it, but in shadow mode.
+                HoldId::ending(now.after(bucket.fill_time().max(BUCKET_LEASE_MIN)), amount - taken)
             }
         }
     }
@@ -110,7 +110,8 @@ impl Meter {
             Self::Rolling(rolling) => rolling.settle(hold, unused) != 0,
             Self::Concurrency(concurrency) => concurrency.release(hold) != 0,
             Self::TokenBucket(bucket) => {
-                bucket.settle(amount, unused, now);
+                let unused = unused.saturating_sub(hold.untaken());
+                bucket.settle(amount - hold.untaken(), unused, now);
                 unused != 0
             }
         }

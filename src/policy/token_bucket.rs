@@ -67,13 +67,14 @@ impl TokenBucket {
         spent
     }
 
-    /// Takes `amount` for a lease, which may still give some back with [`Self::settle`].
-    pub fn reserve(&mut self, amount: u64, now: Moment) {
-        self.spend(amount, now);
-        self.unsettled += u128::from(amount);
+    /// The same for a lease, which may still give some back with [`Self::settle`].
+    pub fn reserve(&mut self, amount: u64, now: Moment) -> u64 {
+        let taken = self.spend(amount, now);
+        self.unsettled += u128::from(taken);
+        taken
     }
 
-    /// A lease that had reserved `amount` is over and gives `unused` back.
+    /// A lease that had taken `amount` is over and gives `unused` back.
     pub fn settle(&mut self, amount: u64, unused: u64, now: Moment) {
         self.refill(now);
         self.unsettled = self.unsettled.saturating_sub(u128::from(amount));

@@ -112,7 +112,7 @@ impl TollgateBuilder {
         let watched = Arc::clone(&runtime);
         tokio::spawn(async move {
             let _ = ended.await;
-            watched.ended();
+            watched.ended().await;
         });
         Ok(Tollgate { runtime, _owner: Some(Arc::new(Owner { root })) })
     }

@@ -60,8 +60,8 @@ impl Tollgate {
     /// Reserves all that a call may use, or nothing.
     ///
     /// # Errors
-    /// A [`Refusal`]: why, and when to try again under a new lease id. Dropping the returned [`Lease`] without completing
-    /// it releases its concurrency and leaves everything else charged.
+    /// A [`Refusal`]: why, and when to try again under a new lease id. Dropping the returned [`Lease`] without
+    /// completing it releases its concurrency and leaves everything else charged.
     pub async fn reserve(&self, request: Reserve) -> Result<Lease, Box<Refusal>> {
         let grant = self.runtime.reserve(&request).await?;
         Ok(Lease::new(grant, Arc::clone(&self.runtime.backend)))
@@ -200,10 +200,13 @@ impl Tollgate {
         self.runtime.backend.health()
     }
 
-    /// Makes reservations find nothing but `overloaded` and ends every wait with an answer, then ends the actors in order.
-    /// Leases can be completed until the process ends. A second call finds nothing to do.
+    /// Makes reservations find nothing but `overloaded` and ends every wait with an answer, then ends the actors in
+    /// order. Leases can be completed until the process ends. A second call finds nothing to do.
     pub async fn shutdown(&self) {
         self.runtime.close();
+        if self.runtime.root.actor().is_none() {
+            return; // A call would wait for it to start again.
+        }
         // No answer: it has ended before, or fails, and ends that way.
         let _ = self.runtime.root.call(RootMessage::Stop).await;
         self.ended().await;
@@ -226,7 +229,8 @@ impl Tollgate {
         self.runtime.backend_actor.actor()
     }
 
-    /// The actor of one limit; `None` for a limit that has none now, as an instance of a template that nobody waits for.
+    /// The actor of one limit; `None` for a limit that has none now, as an instance of a template that nobody waits
+    /// for.
     #[must_use]
     pub fn rate_limiter_actor(&self, key: &Key) -> Option<ActorRef<RateLimiterMessage>> {
         self.runtime.limiters.actor(key)

@@ -85,3 +85,39 @@ async fn deleting_a_template_keeps_what_a_better_one_has_taken_over() {
     tollgate.delete_limit(&old).await.expect("it answers");
     assert_eq!(available(&tollgate, "t:a").await, 0);
 }
+
+#[tokio::test]
+async fn the_longest_aging_puts_nobody_out() {
+    let turns = Turns { aging: Duration::MAX, ..Turns::default() };
+    let settings = Settings { turns, ..Settings::default() };
+    let tollgate = start(Tollgate::builder().settings(settings).limit_fields(concurrency("c", 1))).await;
+    let held = tollgate.reserve(of(&[("c", 1)])).await.expect("there is room");
+    let wait = Wait::at_most(Duration::MAX).with_priority(Priority::Low);
+    let waiting = tokio::spawn({
+        let tollgate = tollgate.clone();
+        async move { tollgate.acquire(of(&[("c", 1)]), wait).await }
+    });
+    while tollgate.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    drop(within(2, waiting).await.expect("it ran").expect("its turn came"));
+}
+
+#[tokio::test]
+async fn what_a_shadow_bucket_never_gave_is_not_given_back() {
+    let shadow = DefinitionFields { mode: Mode::Shadow, ..bucket("b", 10) };
+    let tollgate = start(Tollgate::builder().limit_fields(shadow)).await;
+    let first = tollgate.reserve(of(&[("b", 10)])).await.expect("there is room");
+    let second = tollgate.reserve(of(&[("b", 10)])).await.expect("a shadow limit refuses nobody");
+    second.complete_with([("b", 0)]).await.expect("it completes");
+    first.complete_with([("b", 10)]).await.expect("it completes");
+    assert_eq!(available(&tollgate, "b").await, 0);
+}
+
+#[tokio::test]
+async fn a_lease_can_be_renewed_for_ever() {
+    let tollgate = start(Tollgate::builder().limit_fields(concurrency("c", 1))).await;
+    let lease = tollgate.reserve(of(&[("c", 1)])).await.expect("there is room");
+    lease.renew(Some(Duration::MAX)).await.expect("it lives");
+}

@@ -1,5 +1,7 @@
 //! The one test crate: a file per feature.
 
+#[cfg(feature = "server")]
+mod cli;
 mod conformance;
 mod differential;
 mod embedding;
@@ -12,6 +14,7 @@ mod races;
 mod ractor_facts;
 #[cfg(feature = "server")]
 mod readme;
+mod registry;
 mod supervision;
 mod support;
 mod tidy;

@@ -190,7 +190,9 @@ impl Actor for LimitersActor {
         runtime: Arc<Runtime>,
     ) -> Result<LimitersState, ActorProcessingErr> {
         // Children of an earlier incarnation were killed with it.
-        runtime.limiters.table.write().expect("only inserts and removes").clear();
+        let orphans = std::mem::take(&mut *runtime.limiters.table.write().expect("only inserts and removes"));
+        // Whoever still waits for one of them gets an actor, which watches it again.
+        orphans.keys().for_each(|key| runtime.backend.watch(key, false));
         let restarts = RestartLedger::new(RestartIntensity::default());
         let mut state = LimitersState { runtime, restarts, children: HashMap::new() };
         for key in state.runtime.limiters.wanted() {

@@ -113,8 +113,8 @@ impl Catalog {
         self.entries.get(pattern.as_str())
     }
 
-    /// Takes `definition` in. A lower capacity is only pending until a ledger has applied it; a template has no capacity
-    /// of its own to lower. Returns the entry as it now stands; the same definition again changes nothing.
+    /// Takes `definition` in. A lower capacity is only pending until a ledger has applied it; a template has no
+    /// capacity of its own to lower. Returns the entry as it now stands; the same definition again changes nothing.
     ///
     /// # Errors
     /// A conflict with what is there.

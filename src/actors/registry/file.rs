@@ -1,5 +1,5 @@
-//! The registry's file: an array of entries, replaced as a whole. A change is on disk before it is in force, and a crash
-//! at any moment leaves the file as it was before the change or as it is after it.
+//! The registry's file: an array of entries, replaced as a whole. A change is on disk before it is in force, and a
+//! crash at any moment leaves the file as it was before the change or as it is after it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -16,6 +16,11 @@ const FILE_NAME: &str = "limits.json";
 
 /// The most bytes that are read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The highest version that is read: as many again are left for changes.
+const VERSION_MAX: u64 = u64::MAX / 2;
+
+const KEEP_ONE: &str = "keep one of them";
 
 /// Why the limits cannot be loaded. The file is never overwritten then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,14 +149,20 @@ pub(super) fn parse(text: &str, path: &str) -> Result<Catalog, StoreError> {
     for (at, fields) in fields.into_iter().enumerate() {
         let place = format!("{path}: entry {} (`{}`)", at + 1, fields.definition.key);
         if !keys.insert(fields.definition.key.clone()) {
-            return Err(StoreError::new(place, "is there twice", "keep one of them"));
+            return Err(StoreError::new(place, "is there twice", KEEP_ONE));
         }
         let entry = check(fields, (at + 1) as u64).map_err(|mistakes| {
             let problems: Vec<_> =
                 mistakes.iter().map(|mistake| format!("`{}` {}", mistake.field, mistake.problem)).collect();
             let hints: Vec<_> = mistakes.into_iter().map(|mistake| mistake.hint).collect();
-            StoreError::new(place, problems.join(", "), hints.join(", "))
+            StoreError::new(&place, problems.join(", "), hints.join(", "))
         })?;
+        let pattern = &entry.definition.pattern;
+        let is_twin = |other: &&Entry| other.definition.pattern.same_shape(pattern);
+        if let Some(twin) = entries.iter().filter(|_| pattern.is_template()).find(is_twin) {
+            let problem = format!("covers the same keys as `{}`", twin.definition.pattern);
+            return Err(StoreError::new(place, problem, KEEP_ONE));
+        }
         entries.push(entry);
     }
     Ok(Catalog::of(entries))
@@ -165,8 +176,12 @@ fn check(fields: EntryFields, version: u64) -> Result<Entry, Vec<Mistake>> {
         let hint = "give a capacity from 1 to below `capacity`, or remove it and set `status` to `active`";
         return Err(vec![Mistake::new("pending_decrease_to", format!("is {}", pending.unwrap_or(0)), hint)]);
     }
+    let version = fields.version.unwrap_or(version);
+    if VERSION_MAX < version {
+        return Err(vec![Mistake::new("version", format!("is {version}"), format!("use at most {VERSION_MAX}"))]);
+    }
     let status = if pending_decrease_to.is_some() { Status::Decreasing } else { Status::Active };
-    Ok(Entry { definition, status, pending_decrease_to, version: fields.version.unwrap_or(version) })
+    Ok(Entry { definition, status, pending_decrease_to, version })
 }
 
 #[cfg(test)]
@@ -212,6 +227,8 @@ mod tests {
         );
         let pending =
             problem(&format!("[{}]", RPM.replace("}}", "},\"status\":\"decreasing\",\"pending_decrease_to\":9}")));
+        let last = problem(&format!("[{}]", RPM.replace("}}", "},\"version\":18446744073709551615}")));
+        assert!(last.contains("`version` is 18446744073709551615\nhint: use at most 9223372036854775807"), "{last}");
         assert!(
             pending.contains("`pending_decrease_to` is 9\nhint: give a capacity from 1 to below `capacity`"),
             "{pending}"

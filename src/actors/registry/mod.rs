@@ -8,6 +8,7 @@ mod catalog;
 mod file;
 mod store;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -53,10 +54,16 @@ impl Actor for Registry {
         runtime: Arc<Runtime>,
     ) -> Result<Arc<Runtime>, ActorProcessingErr> {
         // Waits for a save that an earlier incarnation left behind.
-        let store = Arc::clone(&runtime.store);
-        let entries = tokio::task::spawn_blocking(move || store.entries()).await?;
-        for entry in entries {
-            apply(&runtime, &entry).await?;
+        let entries = runtime.store.settled_entries().await;
+        for entry in &entries {
+            apply(&runtime, entry).await?;
+        }
+        // What was deleted by an incarnation that died before the ledger knew.
+        let saved: HashSet<_> = entries.iter().map(|entry| &entry.definition.pattern).collect();
+        for (pattern, _) in runtime.backend.totals().definitions {
+            if !saved.contains(&pattern) {
+                take_out(&runtime, &pattern).await?;
+            }
         }
         Ok(runtime)
     }
@@ -91,7 +98,7 @@ async fn apply(runtime: &Runtime, entry: &Entry) -> Result<LimitState, RegistryE
     let pattern = &entry.definition.pattern;
     let state = runtime.backend.apply(&entry.wanted()).get().await.map_err(unavailable)?;
     if state == LimitState::Active && entry.pending_decrease_to.is_some() {
-        mark_applied(runtime, pattern, entry.version).await?;
+        mark_applied(runtime, pattern, entry.version).await;
     }
     match pattern.as_key() {
         Some(key) => runtime.limiters.define(key),
@@ -103,13 +110,19 @@ async fn apply(runtime: &Runtime, entry: &Entry) -> Result<LimitState, RegistryE
 async fn delete(runtime: &Runtime, pattern: KeyPattern) -> Result<Option<Entry>, RegistryError> {
     let gone = pattern.clone();
     let deleted = runtime.store.change(move |catalog, _| Ok(catalog.delete(&gone))).await?;
-    let removed = runtime.backend.remove(&pattern).get().await;
+    take_out(runtime, &pattern).await?;
+    Ok(deleted)
+}
+
+/// Takes a definition that is no longer saved out of the ledger.
+async fn take_out(runtime: &Runtime, pattern: &KeyPattern) -> Result<(), RegistryError> {
+    let removed = runtime.backend.remove(pattern).get().await;
     removed.map_err(|error| RegistryError::Unavailable(error.0))?;
     match pattern.as_key() {
         Some(key) => runtime.limiters.undefine(&key),
         None => runtime.limiters.wake_all(),
     }
-    Ok(deleted)
+    Ok(())
 }
 
 /// Marks a decrease as applied, if the ledger says so: the message may be late.
@@ -119,13 +132,15 @@ async fn confirm(runtime: &Runtime, pattern: &KeyPattern) {
     if runtime.backend.settle(&key).get().await != Ok(Settled::Active) {
         return;
     }
-    if let Err(error) = mark_applied(runtime, pattern, entry.version).await {
-        // In force all the same; after a restart it is simply applied again.
-        tracing::warn!(%key, %error, "could not record that a capacity was lowered");
-    }
+    mark_applied(runtime, pattern, entry.version).await;
 }
 
-async fn mark_applied(runtime: &Runtime, pattern: &KeyPattern, version: u64) -> Result<(), RegistryError> {
-    let pattern = pattern.clone();
-    runtime.store.change(move |catalog, _| Ok(catalog.applied(&pattern, version))).await.map(drop)
+/// Records that a capacity was lowered. Where that fails it is in force all the same, and applied again after a
+/// restart.
+async fn mark_applied(runtime: &Runtime, pattern: &KeyPattern, version: u64) {
+    let applied = pattern.clone();
+    let marked = runtime.store.change(move |catalog, _| Ok(catalog.applied(&applied, version))).await;
+    if let Err(error) = marked {
+        tracing::warn!(key = %pattern, %error, "could not record that a capacity was lowered");
+    }
 }

@@ -1,7 +1,7 @@
 //! Where the definitions are kept: in memory, and in a file if there is a data directory. It outlives the actor.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::catalog::{Catalog, Entry, RegistryError};
 use super::file::{RegistryFile, StoreError};
@@ -12,6 +12,8 @@ use crate::policy::{Definition, KeyPattern};
 pub(crate) struct Store {
     file: Option<RegistryFile>,
     catalog: Mutex<Catalog>,
+    /// Held by the one change that is being made, also when the actor that asked for it has died.
+    changing: Arc<tokio::sync::Mutex<()>>,
     max_limits: usize,
 }
 
@@ -19,7 +21,7 @@ impl Store {
     /// Definitions that are lost when the process ends.
     #[must_use]
     pub(crate) fn in_memory(max_limits: usize) -> Self {
-        Self { file: None, catalog: Mutex::default(), max_limits }
+        Self { file: None, catalog: Mutex::default(), changing: Arc::default(), max_limits }
     }
 
     /// Definitions that are kept in `limits.json` in `directory`.
@@ -35,12 +37,12 @@ impl Store {
                 hint: "raise `registry.max_limits`".to_owned(),
             });
         }
-        Ok(Self { file: Some(file), catalog: Mutex::new(catalog), max_limits })
+        Ok(Self { file: Some(file), catalog: Mutex::new(catalog), changing: Arc::default(), max_limits })
     }
 
     /// Lets another tollgate use the file, once the last change is over. None may follow.
-    pub(crate) fn close(&self) {
-        let _last_change = self.catalog.lock().expect("changes are made on a copy");
+    pub(crate) async fn close(&self) {
+        let _last_change = self.changing.lock().await;
         if let Some(file) = &self.file {
             file.unlock();
         }
@@ -48,22 +50,32 @@ impl Store {
 
     /// The definitions as they are.
     pub(crate) fn entries(&self) -> Vec<Entry> {
-        self.catalog.lock().expect("changes are made on a copy").entries().cloned().collect()
+        self.catalog().entries().cloned().collect()
+    }
+
+    /// The same, once the changes that were begun are over.
+    pub(super) async fn settled_entries(&self) -> Vec<Entry> {
+        let _turn = self.changing.lock().await;
+        self.entries()
     }
 
     /// One definition.
     pub(crate) fn find(&self, pattern: &KeyPattern) -> Option<Entry> {
-        self.catalog.lock().expect("changes are made on a copy").get(pattern).cloned()
+        self.catalog().get(pattern).cloned()
     }
 
-    /// Changes the definitions, on disk first. Runs where blocking is allowed: it waits for the disk, under the lock, so
-    /// that a change whose actor was killed is over before the next one begins.
+    /// Changes the definitions, on disk first. Waits for the disk where blocking is allowed, and in turn, so that a
+    /// change whose actor was killed is over before the next one begins. Those who only look wait for no disk.
     pub(super) async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         edit: impl FnOnce(&mut Catalog, usize) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {
-        let store = Arc::clone(self);
-        let changed = tokio::task::spawn_blocking(move || store.change_blocking(edit)).await;
+        let (store, turn) = (Arc::clone(self), Arc::clone(&self.changing).lock_owned().await);
+        let change = move || {
+            let _turn = turn;
+            store.change_blocking(edit)
+        };
+        let changed = tokio::task::spawn_blocking(change).await;
         changed
             .map_err(|error| RegistryError::Unavailable(format!("the change was cut short ({error}); send it again")))?
     }
@@ -99,16 +111,51 @@ impl Store {
         &self,
         edit: impl FnOnce(&mut Catalog, usize) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
-        let mut catalog = self.catalog.lock().expect("changes are made on a copy");
-        let mut changed = catalog.clone();
+        let before = self.catalog().clone();
+        let mut changed = before.clone();
         let answer = edit(&mut changed, self.max_limits)?;
-        if changed != *catalog {
+        if changed != before {
             if let Some(file) = &self.file {
                 let not_saved = |error| RegistryError::NotSaved(format!("{}: {error}", file.path().display()));
                 file.save(&changed).map_err(not_saved)?;
             }
-            *catalog = changed;
+            *self.catalog() = changed;
         }
         Ok(answer)
+    }
+
+    /// Changes are made on a copy, so that a panic in the midst of one leaves the definitions as they were.
+    fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_only_looks_does_not_wait_for_a_change() {
+        let store = Arc::new(Store::in_memory(9));
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let changer = Arc::clone(&store);
+        let change = tokio::spawn(async move {
+            let edit = move |_: &mut Catalog, _| {
+                let _ = begun.send(());
+                let _ = ends.recv_timeout(std::time::Duration::from_secs(5));
+                Ok(())
+            };
+            changer.change(edit).await
+        });
+        has_begun.await.expect("it begins");
+        assert_eq!(store.entries(), []);
+        change.abort(); // As when the actor is killed: what was begun goes on.
+        let mut settled = Box::pin(store.settled_entries());
+        assert!(futures_util::poll!(&mut settled).is_pending());
+        end.send(()).expect("it waits");
+        assert_eq!(settled.await, []);
     }
 }

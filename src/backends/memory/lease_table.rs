@@ -12,8 +12,8 @@ use crate::policy::{Lease, LeaseId, Moment};
 /// How far the hand looks for a record to reclaim when the table is full.
 const HAND_STEPS_WHEN_FULL: usize = 256;
 
-/// The most leases that a full table forgets at once. To forget one takes four reads of memory that is in no cache; those
-/// of several overlap.
+/// The most leases that a full table forgets at once. To forget one takes four reads of memory that is in no cache;
+/// those of several overlap.
 const FORGET_AT_ONCE_MAX: usize = 16;
 
 /// A table forgets at most this part of its leases at once.

@@ -22,6 +22,7 @@ const SWEEP_PLACES: usize = 256;
 /// Counts of the whole ledger.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LedgerCounters {
+    pub(super) decided: u64,
     pub(super) granted: u64,
     pub(super) denied: u64,
     pub(super) completed: u64,
@@ -62,6 +63,7 @@ impl Ledger {
 
     pub(super) fn reserve(&mut self, request: &Reserve, now: Moment, unix_ms: u64) -> Result<Grant, Box<Refusal>> {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
+        self.counters.decided += 1;
         if let Some(answer) = self.answer_of_lease(request, now) {
             return answer;
         }
@@ -212,29 +214,33 @@ impl Ledger {
         })
     }
 
-    /// Something does not fit: counts it, and refuses unless only shadow limits object.
+    /// Something does not fit: refuses, unless only shadow limits object; then it counts what they would have done.
     fn refuse(&mut self, limits: &Indices, amounts: &Amounts, now: Moment) -> Result<(), Box<Refusal>> {
         for index in limits {
             self.settle_decrease(*index, now);
         }
+        if let Some(refusal) = refusal::of(&mut self.limits, limits, amounts, now, self.settings.decreasing_retry_after)
+        {
+            return Err(Box::new(refusal));
+        }
         for (index, amount) in limits.iter().zip(amounts) {
             let (slot, family) = self.limits.with_family(*index);
-            if slot.limit.verdict(amount.amount, now) == Verdict::Fits {
-                continue;
-            }
-            let counters = &mut family.expect("a limit that was resolved has a definition").counters;
-            if slot.limit.refuse() {
-                counters.denied += 1;
-            } else {
-                counters.would_deny += 1;
+            if slot.limit.verdict(amount.amount, now) != Verdict::Fits {
+                slot.limit.count_refusal();
+                family.expect("a limit that was resolved has a definition").counters.would_deny += 1;
             }
         }
-        match refusal::of(&mut self.limits, limits, amounts, now, self.settings.decreasing_retry_after) {
-            Some(refusal) => {
-                self.counters.denied += 1;
-                Err(Box::new(refusal))
+        Ok(())
+    }
+
+    pub(super) fn count_refusal(&mut self, refusal: &Refusal, now: Moment) {
+        self.counters.denied += 1;
+        for denied in &refusal.denied {
+            let Some(index) = self.limits.existing(&denied.key, now) else { continue };
+            if let (slot, Some(family)) = self.limits.with_family(index) {
+                slot.limit.count_refusal();
+                family.counters.denied += 1;
             }
-            None => Ok(()),
         }
     }
 

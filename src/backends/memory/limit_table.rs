@@ -1,7 +1,5 @@
 //! All limits, found by key, and the definitions they come from. An instance of a template is made on first use.
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -9,8 +7,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::families::{Families, Family, FamilyIndex};
 use crate::backends::Registered;
-use crate::policy::{Counters, Key, KeyPattern, Limit, LimitIndex, LimitState, Moment};
+use crate::policy::{Key, KeyPattern, Limit, LimitIndex, LimitState, Moment};
 
 /// How far the hand looks for an idle instance when a template has as many as it may.
 const HAND_STEPS_WHEN_FULL: usize = 256;
@@ -24,17 +23,9 @@ pub(super) struct Slot {
     pub(super) leases: u32,
     pub(super) watched: bool,
     /// The definition it follows; `None` once it is deleted.
-    family: Option<u32>,
+    family: Option<FamilyIndex>,
     /// The table's epoch when it last looked for its definition.
     epoch: u32,
-}
-
-/// A definition with all limits that follow it: one, or a template's instances.
-#[derive(Debug)]
-pub(super) struct Family {
-    pub(super) registered: Arc<Registered>,
-    pub(super) counters: Counters,
-    instances: usize,
 }
 
 /// Why a key has no limit.
@@ -49,10 +40,7 @@ pub(super) struct LimitTable {
     slots: Slab<Slot>,
     by_key: HashTable<u32>,
     hasher: RandomState,
-    families: Slab<Family>,
-    by_pattern: HashMap<Box<str>, u32, RandomState>,
-    /// Families of templates, the one to prefer first.
-    templates: Vec<u32>,
+    families: Families,
     /// Rises with every change of a definition; a limit that is behind looks for its definition again when it is used.
     epoch: u32,
     hand: usize,
@@ -65,9 +53,7 @@ impl LimitTable {
             slots: Slab::new(),
             by_key: HashTable::new(),
             hasher: RandomState::default(),
-            families: Slab::new(),
-            by_pattern: HashMap::default(),
-            templates: Vec::new(),
+            families: Families::default(),
             epoch: 0,
             hand: 0,
             max_instances,
@@ -101,48 +87,29 @@ impl LimitTable {
     /// The limit with its family; `None` for the family of a deleted limit.
     pub(super) fn with_family(&mut self, index: LimitIndex) -> (&mut Slot, Option<&mut Family>) {
         let slot = &mut self.slots[index.0 as usize];
-        let family = slot.family.map(|family| &mut self.families[family as usize]);
+        let family = slot.family.map(|family| &mut self.families[family]);
         (slot, family)
     }
 
     /// The definition that covers `key`.
     pub(super) fn definition_of(&self, key: &Key) -> Option<&Arc<Registered>> {
-        self.family_of(key).map(|family| &self.families[family as usize].registered)
+        self.families.covering(key).map(|family| &self.families[family].registered)
     }
 
     /// Takes a definition in force. Says how it stands, for the one limit of an exact definition.
     pub(super) fn apply(&mut self, registered: &Arc<Registered>, now: Moment) -> LimitState {
-        let pattern = &registered.definition.pattern;
-        match self.family_with(pattern) {
-            Some(family) => {
-                let family = &mut self.families[family as usize];
-                if registered.version < family.registered.version {
-                    return LimitState::Active;
-                }
-                family.registered = Arc::clone(registered);
-            }
-            None => {
-                let family = Family { registered: Arc::clone(registered), counters: Counters::default(), instances: 0 };
-                let index = self.families.insert(family) as u32;
-                self.by_pattern.insert(pattern.as_str().into(), index);
-                if pattern.is_template() {
-                    let place = self.templates.partition_point(|other| {
-                        self.families[*other as usize].registered.definition.pattern.precedence(pattern)
-                            == Ordering::Less
-                    });
-                    self.templates.insert(place, index);
-                }
-            }
+        if !self.families.put(registered) {
+            return LimitState::Active;
         }
         self.epoch += 1;
-        let Some(key) = pattern.as_key() else { return LimitState::Active };
+        let Some(key) = registered.definition.pattern.as_key() else { return LimitState::Active };
         let index = self.resolve(&key, &[], now).expect("an exact definition has no bound on its one limit");
         self.slot(index).limit.state()
     }
 
     /// Takes a definition out; returns the watched limits that are gone.
     pub(super) fn remove(&mut self, pattern: &KeyPattern, now: Moment) -> Vec<Key> {
-        let Some(family) = self.family_with(pattern) else { return Vec::new() };
+        let Some(family) = self.families.with_pattern(pattern) else { return Vec::new() };
         self.epoch += 1;
         let members: Vec<_> =
             self.slots.iter().filter(|(_, slot)| slot.family == Some(family)).map(|(index, _)| index).collect();
@@ -150,17 +117,14 @@ impl LimitTable {
         for index in members {
             let slot = &self.slots[index];
             watched.extend(slot.watched.then(|| slot.key.clone()));
-            if self.family_of(&slot.key) == Some(family) {
+            if self.families.covering(&slot.key) == Some(family) {
                 self.retire(LimitIndex(index as u32));
             } else {
                 // A better definition came since it was last used, and takes it over with what it has charged.
                 self.refresh(LimitIndex(index as u32), now);
             }
         }
-        self.templates.retain(|other| *other != family);
-        assert_eq!(self.families[family as usize].instances, 0, "every limit of a removed definition is retired");
-        self.families.remove(family as usize);
-        self.by_pattern.remove(pattern.as_str());
+        self.families.remove(family);
         // What a template still covers goes on as its instance.
         watched.iter().for_each(|key| {
             if let Ok(index) = self.resolve(key, &[], now) {
@@ -195,7 +159,7 @@ impl LimitTable {
     }
 
     pub(super) fn families(&self) -> impl Iterator<Item = &Family> {
-        self.families.iter().map(|(_, family)| family)
+        self.families.iter()
     }
 
     /// Limits from place `cursor` on, with their place.
@@ -210,23 +174,12 @@ impl LimitTable {
         self.by_key.find(self.hasher.hash_one(key.as_str()), same).map(|index| LimitIndex(*index))
     }
 
-    fn family_with(&self, pattern: &KeyPattern) -> Option<u32> {
-        self.by_pattern.get(pattern.as_str()).copied()
-    }
-
-    /// The exact definition of `key`, else the best template that covers it.
-    fn family_of(&self, key: &Key) -> Option<u32> {
-        let covers =
-            |family: &&u32| self.families[**family as usize].registered.definition.pattern.matches(key.as_str());
-        self.by_pattern.get(key.as_str()).or_else(|| self.templates.iter().find(covers)).copied()
-    }
-
     /// Brings a limit up to date after some definition changed. False if it had to be given up.
     fn refresh(&mut self, index: LimitIndex, now: Moment) -> bool {
         let epoch = self.epoch;
         let slot = &self.slots[index.0 as usize];
-        let (old, new) = (slot.family, self.family_of(&slot.key));
-        let keeps = new.is_some_and(|new| slot.limit.is_of_kind(&self.families[new as usize].registered.definition));
+        let (old, new) = (slot.family, self.families.covering(&slot.key));
+        let keeps = new.is_some_and(|new| slot.limit.is_of_kind(self.families[new].definition()));
         if !keeps {
             self.retire(index);
             return false;
@@ -235,25 +188,24 @@ impl LimitTable {
             self.count_instance(old, |instances| *instances -= 1);
             self.count_instance(new, |instances| *instances += 1);
         }
-        let (slot, family) = (&mut self.slots[index.0 as usize], &self.families[new.expect("kept") as usize]);
-        slot.limit.redefine(&family.registered.definition, now);
+        let (slot, family) = (&mut self.slots[index.0 as usize], &self.families[new.expect("it keeps one")]);
+        slot.limit.redefine(family.definition(), now);
         slot.family = new;
         slot.epoch = epoch;
         true
     }
 
     fn instantiate(&mut self, key: &Key, kept: &[LimitIndex], now: Moment) -> Result<LimitIndex, Unresolved> {
-        let family = self.family_of(key).ok_or(Unresolved::Unknown)?;
-        let registered = Arc::clone(&self.families[family as usize].registered);
-        let is_template = registered.definition.pattern.is_template();
-        let is_full = is_template && self.max_instances <= self.families[family as usize].instances;
+        let family = self.families.covering(key).ok_or(Unresolved::Unknown)?;
+        let is_template = self.families[family].definition().pattern.is_template();
+        let is_full = is_template && self.max_instances <= self.families[family].instances;
         if is_full && !self.make_room(family, kept, now) {
             return Err(Unresolved::TooManyInstances);
         }
-        let limit = Limit::new(&registered.definition, now);
+        let limit = Limit::new(self.families[family].definition(), now);
         let slot = Slot { key: key.clone(), limit, leases: 0, watched: false, family: Some(family), epoch: self.epoch };
         let index = self.slots.insert(slot) as u32;
-        self.families[family as usize].instances += 1;
+        self.families[family].instances += 1;
         let (slots, hasher) = (&self.slots, &self.hasher);
         let rehash = |index: &u32| hasher.hash_one(slots[*index as usize].key.as_str());
         self.by_key.insert_unique(hasher.hash_one(key.as_str()), index, rehash);
@@ -261,7 +213,7 @@ impl LimitTable {
     }
 
     /// Drops one idle instance of a full template that is not `kept`, also one that only its accounting debt kept.
-    fn make_room(&mut self, family: u32, kept: &[LimitIndex], now: Moment) -> bool {
+    fn make_room(&mut self, family: FamilyIndex, kept: &[LimitIndex], now: Moment) -> bool {
         (0..HAND_STEPS_WHEN_FULL).any(|_| {
             self.hand = if self.hand + 1 < self.places() { self.hand + 1 } else { 0 };
             self.slots.get(self.hand).is_some_and(|slot| slot.family == Some(family))
@@ -272,11 +224,11 @@ impl LimitTable {
 
     fn drop_if_idle(&mut self, place: usize, now: Moment, despite_debt: bool) -> bool {
         let Some(slot) = self.slots.get_mut(place) else { return false };
-        let Some(family) = slot.family.map(|family| &self.families[family as usize]) else { return false };
-        let is_unused = family.registered.definition.pattern.is_template() && slot.leases == 0 && !slot.watched;
+        let Some(family) = slot.family.map(|family| &self.families[family]) else { return false };
+        let is_unused = family.definition().pattern.is_template() && slot.leases == 0 && !slot.watched;
         if is_unused {
             // Nobody else may come again to apply a decrease that was pending.
-            slot.limit.settle(&family.registered.definition, now);
+            slot.limit.settle(family.definition(), now);
         }
         let is_idle = is_unused && slot.limit.is_idle(now) && (despite_debt || slot.limit.debt() == 0);
         if is_idle {
@@ -298,7 +250,7 @@ impl LimitTable {
         }
     }
 
-    fn count_instance(&mut self, family: Option<u32>, change: impl FnOnce(&mut usize)) {
-        change(&mut self.families[family.expect("a limit in use has a definition") as usize].instances);
+    fn count_instance(&mut self, family: Option<FamilyIndex>, change: impl FnOnce(&mut usize)) {
+        change(&mut self.families[family.expect("a limit in use has a definition")].instances);
     }
 }

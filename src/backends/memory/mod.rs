@@ -1,5 +1,6 @@
 //! The ledger in memory: exact, in process, no I/O. It forgets everything when the process ends.
 
+mod families;
 mod lease_table;
 mod ledger;
 mod limit_table;
@@ -78,6 +79,11 @@ impl Backend for MemoryLedger {
         Reply::Now(self.locked(decide).map_err(refused).flatten())
     }
 
+    fn count_refusal(&self, refusal: &Refusal) {
+        // A poisoned ledger counts nothing any more.
+        let _ = self.locked(|ledger, now| ledger.count_refusal(refusal, now));
+    }
+
     fn peek(&self, amounts: &Amounts) -> Reply<Result<(), Box<Refusal>>> {
         Reply::Now(self.locked(|ledger, now| ledger.peek(amounts, now)).map_err(refused).flatten())
     }
@@ -116,7 +122,10 @@ impl Backend for MemoryLedger {
     fn watch(&self, key: &Key, watched: bool) {
         // A poisoned ledger answers nobody, so there is nothing to hear of.
         let _ = self.locked(|ledger, now| {
-            if let Some(index) = ledger.limits.existing(key, now) {
+            // One that is watched is made if need be, so that it stays: a new one would not know that it is watched.
+            let index =
+                if watched { ledger.limits.resolve(key, &[], now).ok() } else { ledger.limits.existing(key, now) };
+            if let Some(index) = index {
                 ledger.limits.slot_mut(index).watched = watched;
             }
         });

@@ -47,6 +47,7 @@ impl Ledger {
         Totals {
             limits: self.limits.len() as u64,
             live_leases: self.counters.granted - self.counters.completed - self.counters.expired,
+            decided: self.counters.decided,
             granted: self.counters.granted,
             denied: self.counters.denied,
             completed: self.counters.completed,

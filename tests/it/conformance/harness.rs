@@ -66,8 +66,8 @@ impl Harness {
     }
 
     pub(crate) async fn send(&self, request: &Reserve) -> Result<LeaseId, Refusal> {
-        let answer = self.backend.reserve(request).get().await;
-        answer.map(|grant| grant.lease_id).map_err(|refusal| *refusal)
+        let answer = self.backend.reserve(request).get().await.map_err(|refusal| *refusal);
+        answer.inspect_err(|refusal| self.backend.count_refusal(refusal)).map(|grant| grant.lease_id)
     }
 
     pub(crate) async fn reserve(&self, requirements: &[(&str, u64)]) -> Result<LeaseId, Refusal> {

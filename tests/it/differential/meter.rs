@@ -2,7 +2,8 @@
 
 use tollgate::policy::{DefinitionFields, Overage};
 
-/// A bucket counts in 40 000ths of a unit: with the refill periods that are tested each millisecond brings a whole number.
+/// A bucket counts in 40 000ths of a unit: with the refill periods that are tested each millisecond brings a whole
+/// number.
 pub(super) const UNIT: u128 = 40_000;
 /// The refill periods, in seconds, for which that is so.
 pub(super) const PERIODS: [u64; 6] = [1, 2, 4, 5, 8, 10];

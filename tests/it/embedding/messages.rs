@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ractor::{call, call_t, cast};
+use ractor::{RpcReplyPort, call, call_t, cast};
 use tollgate::actors::{BackendMessage, RateLimiterMessage, RegistryMessage, Wait};
-use tollgate::policy::{Complete, LeaseError, LeaseId, LimitState, Reason, Renew};
+use tollgate::policy::{Complete, Grant, LeaseError, LeaseId, LimitState, Reason, Refusal, Renew};
 
 use super::{available, start};
 use crate::support::{checked, concurrency, key, pattern, request, rolling, sleep_ms, used, within};
@@ -63,8 +63,7 @@ async fn the_backend_takes_requests_over_many_limits_as_messages() {
 fn acquire(
     requirements: &[(&str, u64)],
     wait: Duration,
-) -> impl FnOnce(ractor::RpcReplyPort<Result<tollgate::policy::Grant, Box<tollgate::policy::Refusal>>>) -> RateLimiterMessage
-{
+) -> impl FnOnce(RpcReplyPort<Result<Grant, Box<Refusal>>>) -> RateLimiterMessage {
     let request = request(requirements);
     move |reply| RateLimiterMessage::Acquire { request, wait: Wait::at_most(wait), reply }
 }

@@ -113,10 +113,6 @@ impl Server {
         Self { process, log, log_reader, address }
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address, None)
     }

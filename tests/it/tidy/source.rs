@@ -39,7 +39,8 @@ impl Source {
 
     pub(super) fn lines(&self) -> Vec<Line<'_>> {
         let test_lines = test_lines(&self.code);
-        let is_test_file = self.path.ends_with("_tests.rs") || self.path.ends_with("/tests.rs");
+        let is_test_file =
+            ["_tests.rs", "/tests.rs"].iter().any(|end| self.path.ends_with(end)) || self.path.contains("/tests/");
         let views = self.raw.lines().zip(self.prose.lines()).zip(self.code.lines());
         let mut shipped_lines = 0;
         let line = |(number, ((raw, prose), code))| {

@@ -45,7 +45,8 @@ impl Line {
         self.tollgate.reserve(request(requirements)).await.expect("it fits")
     }
 
-    /// Lets a caller join, and gives it time to stand in its line. Served, it is noted under `name`, and keeps its lease.
+    /// Lets a caller join, and gives it time to stand in its line. Served, it is noted under `name`, and keeps its
+    /// lease.
     pub(super) async fn join(&self, name: &str, requirements: &[(&str, u64)]) -> Caller {
         self.join_as(name, request(requirements), Wait::at_most(LONG)).await
     }

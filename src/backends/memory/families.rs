@@ -1,0 +1,101 @@
+//! The definitions in force, each with what all of its limits have in common.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use slab::Slab;
+
+use crate::backends::Registered;
+use crate::policy::{Counters, Definition, Key, KeyPattern};
+
+/// The place of a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FamilyIndex(u32);
+
+/// A definition with all limits that follow it: one, or a template's instances.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) registered: Arc<Registered>,
+    /// What its limits have counted, those that are gone included.
+    pub(super) counters: Counters,
+    /// How many limits follow it now.
+    pub(super) instances: usize,
+}
+
+impl Family {
+    pub(super) fn definition(&self) -> &Definition {
+        &self.registered.definition
+    }
+}
+
+/// All definitions, found by their pattern and by the keys they cover.
+#[derive(Debug, Default)]
+pub(super) struct Families {
+    families: Slab<Family>,
+    by_pattern: HashMap<Box<str>, FamilyIndex, RandomState>,
+    /// Templates, the one to prefer first.
+    templates: Vec<FamilyIndex>,
+}
+
+impl Families {
+    /// Takes a definition in, in place of an older version. False if there is a newer one.
+    pub(super) fn put(&mut self, registered: &Arc<Registered>) -> bool {
+        let pattern = &registered.definition.pattern;
+        if let Some(index) = self.with_pattern(pattern) {
+            let family = &mut self[index];
+            let is_newer = family.registered.version <= registered.version;
+            if is_newer {
+                family.registered = Arc::clone(registered);
+            }
+            return is_newer;
+        }
+        let family = Family { registered: Arc::clone(registered), counters: Counters::default(), instances: 0 };
+        let index = FamilyIndex(self.families.insert(family) as u32);
+        self.by_pattern.insert(pattern.as_str().into(), index);
+        if pattern.is_template() {
+            let order = |other: &FamilyIndex| self[*other].definition().pattern.precedence(pattern);
+            let place = self.templates.partition_point(|other| order(other) == Ordering::Less);
+            self.templates.insert(place, index);
+        }
+        true
+    }
+
+    /// Takes a definition out that no limit follows any more.
+    pub(super) fn remove(&mut self, index: FamilyIndex) {
+        let family = self.families.remove(index.0 as usize);
+        assert_eq!(family.instances, 0, "every limit of a removed definition is retired");
+        self.templates.retain(|other| *other != index);
+        self.by_pattern.remove(family.definition().pattern.as_str());
+    }
+
+    pub(super) fn with_pattern(&self, pattern: &KeyPattern) -> Option<FamilyIndex> {
+        self.by_pattern.get(pattern.as_str()).copied()
+    }
+
+    /// The exact definition of `key`, else the best template that covers it.
+    pub(super) fn covering(&self, key: &Key) -> Option<FamilyIndex> {
+        let covers = |index: &&FamilyIndex| self[**index].definition().pattern.matches(key.as_str());
+        self.by_pattern.get(key.as_str()).or_else(|| self.templates.iter().find(covers)).copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Family> {
+        self.families.iter().map(|(_, family)| family)
+    }
+}
+
+impl Index<FamilyIndex> for Families {
+    type Output = Family;
+
+    fn index(&self, index: FamilyIndex) -> &Family {
+        &self.families[index.0 as usize]
+    }
+}
+
+impl IndexMut<FamilyIndex> for Families {
+    fn index_mut(&mut self, index: FamilyIndex) -> &mut Family {
+        &mut self.families[index.0 as usize]
+    }
+}
