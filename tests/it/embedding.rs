@@ -29,7 +29,7 @@ async fn every_mistake_in_the_limits_is_reported_at_once() {
         let good = rolling("a", 1, 60);
         let two_mistakes = DefinitionFields { window_seconds: None, ..rolling("b b", 1, 60) };
         let builder = Tollgate::builder().limit_fields(good).limit_fields(two_mistakes);
-        let error = builder.limit_fields(concurrency("c", 0, 60)).start().await.err().expect("mistakes");
+        let error = builder.limit_fields(concurrency("c", 0, 60)).start().await.expect_err("mistakes");
         let StartError::Invalid(mistakes) = &error else { panic!("{error}") };
         let fields: Vec<_> = mistakes.0.iter().map(|mistake| mistake.field.as_str()).collect();
         assert_eq!(fields.len(), 3, "{error}");
@@ -43,7 +43,7 @@ async fn every_mistake_in_the_limits_is_reported_at_once() {
 async fn a_mistake_names_the_place_of_its_limit() {
     within(1_000_000, async {
         let builder = Tollgate::builder().limit_fields(rolling("a", 0, 60)).limit_fields(rolling("b", 0, 60));
-        let error = builder.limit_fields(rolling("c", 1, 0)).start().await.err().expect("mistakes").to_string();
+        let error = builder.limit_fields(rolling("c", 1, 0)).start().await.expect_err("mistakes").to_string();
         for place in ["`limits[0].capacity`", "`limits[1].capacity`", "`limits[2].window_seconds`"] {
             assert!(error.contains(place), "{place} in: {error}");
         }
@@ -58,7 +58,7 @@ async fn limits_that_contradict_each_other_stop_the_start() {
             [[rolling("a", 1, 60), concurrency("a", 1, 60)], [rolling("{x}", 1, 60), rolling("{y}", 1, 60)]];
         for limits in contradictions {
             let builder = limits.into_iter().fold(Tollgate::builder(), |builder, limit| builder.limit_fields(limit));
-            let error = builder.start().await.err().expect("a contradiction");
+            let error = builder.start().await.expect_err("a contradiction");
             assert!(matches!(error, StartError::Limits(_)), "{error}");
         }
     })

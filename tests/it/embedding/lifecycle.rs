@@ -30,7 +30,7 @@ async fn a_name_is_taken_until_its_owner_has_ended() {
     within(1_000_000, async {
         let named = || Tollgate::builder().name("only one").limit_fields(concurrency("c", 1, 60));
         let first = named().start().await.expect("it starts");
-        let error = named().start().await.err().expect("the name is taken");
+        let error = named().start().await.expect_err("the name is taken");
         assert!(matches!(error, StartError::Actors(..)), "{error}");
         assert!(error.to_string().contains("`only one`"), "{error}");
         drop(first.reserve(request(&[("c", 1)])).await.expect("the first one is untouched"));
@@ -136,7 +136,7 @@ async fn a_corrupt_file_stops_the_start_and_is_left_as_it_is() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("limits.json");
         std::fs::write(&path, "[{\"definition\":").expect("written");
-        let error = Tollgate::builder().data_dir(directory.path()).start().await.err().expect("corrupt");
+        let error = Tollgate::builder().data_dir(directory.path()).start().await.expect_err("corrupt");
         assert!(matches!(error, StartError::Store(_)), "{error}");
         assert_eq!(std::fs::read_to_string(&path).expect("still there"), "[{\"definition\":");
     })
