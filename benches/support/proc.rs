@@ -1,22 +1,24 @@
-//! What the kernel says of this process.
+//! What the kernel says of this process. Linux only.
 
 use std::fs;
+use std::time::Duration;
 
-/// Resident memory in bytes; `None` where there is no `/proc`.
-pub(crate) fn resident_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kibibytes * 1024)
+/// Resident memory in bytes.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("a Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line on resident memory");
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kibibytes * 1024
 }
 
-/// Nanoseconds of processor time that the threads whose name begins with `name` have had.
-pub(crate) fn thread_cpu_ns(name: &str) -> Option<u64> {
-    let threads = fs::read_dir("/proc/self/task").ok()?.filter_map(Result::ok);
-    let named = threads
-        .filter(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.starts_with(name)));
+/// Processor time that the living threads have had whose name begins with `name`.
+pub(crate) fn cpu_time(name: &str) -> Duration {
+    let threads = fs::read_dir("/proc/self/task").expect("a Linux").filter_map(Result::ok);
     let spent = |thread: fs::DirEntry| -> Option<u64> {
-        fs::read_to_string(thread.path().join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+        // A thread that ends meanwhile is passed over.
+        let comm = fs::read_to_string(thread.path().join("comm")).ok()?;
+        let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        comm.starts_with(name).then_some(schedstat.split(' ').next()?.parse().ok()?)
     };
-    named.map(spent).sum()
+    Duration::from_nanos(threads.filter_map(spent).sum())
 }
