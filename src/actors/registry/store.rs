@@ -56,7 +56,7 @@ impl Store {
         self.catalog().get(pattern).cloned()
     }
 
-    /// Changes the definitions, on disk first. Waits for the disk where blocking is allowed, and in turn, so that a change
+    /// Changes the definitions, on disk first. Waits for the disk where blocking is allowed, and in turn: a change
     /// whose actor was killed is over before the next one begins. Those who only look wait for no disk.
     pub(super) async fn change<T: Send + 'static>(
         self: &Arc<Self>,

@@ -74,8 +74,7 @@ impl LimitTable {
         }
     }
 
-    /// The limit of `key`, up to date with its definition, made now if a template covers it. None of `keep` is dropped
-    /// to make room for it: a request needs all of its limits at once.
+    /// The limit of `key`, up to date, made now if a template covers it. None of `keep` is dropped to make room for it.
     pub(super) fn resolve(&mut self, key: &Key, keep: &[LimitIndex], now: Moment) -> Result<LimitIndex, Unresolved> {
         match self.find(key) {
             Some(index) if self.slots[index.0 as usize].epoch == self.epoch => Ok(index),
@@ -162,11 +161,10 @@ impl LimitTable {
         self.families.remove(family as usize);
         self.by_pattern.remove(pattern.as_str());
         // What a template still covers goes on as its instance.
-        watched.iter().for_each(|key| {
-            if let Ok(index) = self.resolve(key, &[], now) {
-                self.slot_mut(index).watched = true;
-            }
-        });
+        for key in &watched {
+            let Ok(index) = self.resolve(key, &[], now) else { continue };
+            self.slot_mut(index).watched = true;
+        }
         watched
     }
 
@@ -223,7 +221,6 @@ impl LimitTable {
 
     /// Brings a limit up to date after some definition changed. False if it had to be given up.
     fn refresh(&mut self, index: LimitIndex, now: Moment) -> bool {
-        let epoch = self.epoch;
         let slot = &self.slots[index.0 as usize];
         let (old, new) = (slot.family, self.family_of(&slot.key));
         let keeps = new.is_some_and(|new| slot.limit.is_of_kind(&self.families[new as usize].registered.definition));
@@ -238,7 +235,7 @@ impl LimitTable {
         let (slot, family) = (&mut self.slots[index.0 as usize], &self.families[new.expect("kept") as usize]);
         slot.limit.redefine(&family.registered.definition, now);
         slot.family = new;
-        slot.epoch = epoch;
+        slot.epoch = self.epoch;
         true
     }
 
@@ -273,12 +270,11 @@ impl LimitTable {
     fn drop_if_idle(&mut self, place: usize, now: Moment, despite_debt: bool) -> bool {
         let Some(slot) = self.slots.get_mut(place) else { return false };
         let Some(family) = slot.family.map(|family| &self.families[family as usize]) else { return false };
-        let is_unused = family.registered.definition.pattern.is_template() && slot.leases == 0 && !slot.watched;
-        if is_unused {
-            // Nobody else may come again to apply a decrease that was pending.
-            slot.limit.settle(&family.registered.definition, now);
+        if !family.registered.definition.pattern.is_template() || slot.leases != 0 || slot.watched {
+            return false;
         }
-        let is_idle = is_unused && slot.limit.is_idle(now) && (despite_debt || slot.limit.debt() == 0);
+        slot.limit.settle(&family.registered.definition, now); // Nobody else may come to apply a pending decrease.
+        let is_idle = slot.limit.is_idle(now) && (despite_debt || slot.limit.debt() == 0);
         if is_idle {
             self.retire(LimitIndex(place as u32));
         }
