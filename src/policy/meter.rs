@@ -11,8 +11,9 @@ use super::rolling_window::RollingWindow;
 use super::token_bucket::TokenBucket;
 
 /// A lease on a token bucket lives this long at least, so that a call of ordinary length can still give back what it
-/// did not use: the bucket itself puts no end to a reservation.
+/// did not use, and at most so long: the bucket itself puts no end to a reservation.
 const BUCKET_LEASE_MIN: Duration = Duration::from_secs(600);
+const BUCKET_LEASE_MAX: Duration = Duration::from_secs(86_400);
 
 /// What one limit has taken, and when it frees.
 #[derive(Clone, Debug)]
@@ -99,7 +100,7 @@ impl Meter {
             Self::Concurrency(concurrency) => concurrency.hold(amount, now),
             Self::TokenBucket(bucket) => {
                 let taken = bucket.reserve(amount, now); // All of it, but in shadow mode.
-                HoldId::ending(now.after(bucket.fill_time().max(BUCKET_LEASE_MIN)), amount - taken)
+                HoldId::ending(now.after(bucket.fill_time().clamp(BUCKET_LEASE_MIN, BUCKET_LEASE_MAX)), amount - taken)
             }
         }
     }

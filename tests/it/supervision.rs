@@ -45,7 +45,7 @@ trait ByName {
 impl ByName for ractor::ActorRef<()> {
     #[expect(clippy::disallowed_methods, reason = "kills actors from outside, as nobody else does")]
     fn try_from_name(name: &str) -> Option<ActorCell> {
-        ractor::registry::where_is(name.to_owned())
+        ractor::registry::where_is(name)
     }
 }
 

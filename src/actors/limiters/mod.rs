@@ -125,10 +125,6 @@ impl Limiters {
         self.table.write().expect("only inserts and removes").clear();
     }
 
-    fn is_defined(&self, key: &Key) -> bool {
-        self.defined.lock().expect("only inserts and removes").contains(key)
-    }
-
     fn read_table(&self) -> std::sync::RwLockReadGuard<'_, HashMap<Key, Arc<Limiter>>> {
         self.table.read().expect("only inserts and removes")
     }
@@ -153,12 +149,12 @@ impl Limiters {
 
     /// Takes the limit out of the table if it is not needed; nobody can begin to wait in between.
     fn retire(&self, key: &Key) -> bool {
-        if self.is_defined(key) {
-            return false;
-        }
-        self.lines.retire_if_empty(key, || {
-            self.table.write().expect("only inserts and removes").remove(key);
-        })
+        // Held until it is done: who defines the limit in the meantime would find an actor that is leaving.
+        let defined = self.defined.lock().expect("only inserts and removes");
+        !defined.contains(key)
+            && self.lines.retire_if_empty(key, || {
+                self.table.write().expect("only inserts and removes").remove(key);
+            })
     }
 }
 

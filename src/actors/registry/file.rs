@@ -14,7 +14,7 @@ use crate::policy::{DefinitionFields, Mistake};
 /// The file's name in the data directory.
 const FILE_NAME: &str = "limits.json";
 
-/// The most bytes that are read.
+/// The most bytes that are read, and so written.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The highest version that is read: as many again are left for changes.
@@ -113,6 +113,10 @@ impl RegistryFile {
         let entries: Vec<&Entry> = catalog.entries().collect();
         let mut text = serde_json::to_vec_pretty(&entries)?;
         text.push(b'\n');
+        if FILE_BYTES_MAX < text.len() as u64 {
+            let problem = format!("it would be {} bytes long, more than {FILE_BYTES_MAX}", text.len());
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem)); // The next start would refuse it.
+        }
         let mut file = File::create(path)?;
         file.write_all(&text)?;
         file.sync_all()

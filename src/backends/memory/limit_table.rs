@@ -126,11 +126,10 @@ impl LimitTable {
         }
         self.families.remove(family);
         // What a template still covers goes on as its instance.
-        watched.iter().for_each(|key| {
-            if let Ok(index) = self.resolve(key, &[], now) {
-                self.slot_mut(index).watched = true;
-            }
-        });
+        for key in &watched {
+            let Ok(index) = self.resolve(key, &[], now) else { continue };
+            self.slot_mut(index).watched = true;
+        }
         watched
     }
 
@@ -176,7 +175,6 @@ impl LimitTable {
 
     /// Brings a limit up to date after some definition changed. False if it had to be given up.
     fn refresh(&mut self, index: LimitIndex, now: Moment) -> bool {
-        let epoch = self.epoch;
         let slot = &self.slots[index.0 as usize];
         let (old, new) = (slot.family, self.families.covering(&slot.key));
         let keeps = new.is_some_and(|new| slot.limit.is_of_kind(self.families[new].definition()));
@@ -191,7 +189,7 @@ impl LimitTable {
         let (slot, family) = (&mut self.slots[index.0 as usize], &self.families[new.expect("it keeps one")]);
         slot.limit.redefine(family.definition(), now);
         slot.family = new;
-        slot.epoch = epoch;
+        slot.epoch = self.epoch;
         true
     }
 
@@ -225,12 +223,11 @@ impl LimitTable {
     fn drop_if_idle(&mut self, place: usize, now: Moment, despite_debt: bool) -> bool {
         let Some(slot) = self.slots.get_mut(place) else { return false };
         let Some(family) = slot.family.map(|family| &self.families[family]) else { return false };
-        let is_unused = family.definition().pattern.is_template() && slot.leases == 0 && !slot.watched;
-        if is_unused {
-            // Nobody else may come again to apply a decrease that was pending.
-            slot.limit.settle(family.definition(), now);
+        if !family.definition().pattern.is_template() || slot.leases != 0 || slot.watched {
+            return false;
         }
-        let is_idle = is_unused && slot.limit.is_idle(now) && (despite_debt || slot.limit.debt() == 0);
+        slot.limit.settle(family.definition(), now); // Nobody else may come to apply a pending decrease.
+        let is_idle = slot.limit.is_idle(now) && (despite_debt || slot.limit.debt() == 0);
         if is_idle {
             self.retire(LimitIndex(place as u32));
         }
