@@ -18,16 +18,16 @@ pub struct HoldId {
 }
 
 impl HoldId {
-    /// A hold that is in no log and just ends; `untaken` of it was not there to be taken.
+    /// A hold that is in no log and just ends. `is_whole` says whether all that was asked for was there to be taken.
     #[must_use]
-    pub const fn ending(expires_at: Moment, untaken: u64) -> Self {
-        Self { expires_at, sequence: untaken }
+    pub const fn ending(expires_at: Moment, is_whole: bool) -> Self {
+        Self { expires_at, sequence: is_whole as u32 }
     }
 
-    /// What a hold that just ends did not take, and so has not to give back.
+    /// Of a hold that just ends: whether it took all that was asked for.
     #[must_use]
-    pub const fn untaken(self) -> u64 {
-        self.sequence
+    pub const fn is_whole(self) -> bool {
+        self.sequence != 0
     }
 
     /// When the hold ends by itself.

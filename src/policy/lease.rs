@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn lease(expiries: &[u64]) -> Lease {
-        let hold = |expiry: &u64| Hold { limit: LimitIndex(0), amount: 1, id: HoldId::ending(at(*expiry), 0) };
+        let hold = |expiry: &u64| Hold { limit: LimitIndex(0), amount: 1, id: HoldId::ending(at(*expiry), true) };
         Lease::new(LeaseId::from(1), 0, expiries.iter().map(hold).collect(), &Labels::default())
     }
 

@@ -99,8 +99,8 @@ impl Meter {
             Self::Rolling(rolling) => rolling.reserve(amount, now),
             Self::Concurrency(concurrency) => concurrency.hold(amount, now),
             Self::TokenBucket(bucket) => {
-                let taken = bucket.reserve(amount, now); // All of it, but in shadow mode.
-                HoldId::ending(now.after(bucket.fill_time().clamp(BUCKET_LEASE_MIN, BUCKET_LEASE_MAX)), amount - taken)
+                let is_whole = bucket.reserve(amount, now);
+                HoldId::ending(now.after(bucket.fill_time().clamp(BUCKET_LEASE_MIN, BUCKET_LEASE_MAX)), is_whole)
             }
         }
     }
@@ -111,9 +111,11 @@ impl Meter {
             Self::Rolling(rolling) => rolling.settle(hold, unused) != 0,
             Self::Concurrency(concurrency) => concurrency.release(hold) != 0,
             Self::TokenBucket(bucket) => {
-                let unused = unused.saturating_sub(hold.untaken());
-                bucket.settle(amount - hold.untaken(), unused, now);
-                unused != 0
+                // What a shadow limit let pass without having it, it does not get back.
+                if hold.is_whole() {
+                    bucket.settle(amount, unused, now);
+                }
+                hold.is_whole() && unused != 0
             }
         }
     }

@@ -67,11 +67,12 @@ impl TokenBucket {
         spent
     }
 
-    /// The same for a lease, which may still give some back with [`Self::settle`].
-    pub fn reserve(&mut self, amount: u64, now: Moment) -> u64 {
-        let taken = self.spend(amount, now);
-        self.unsettled += u128::from(taken);
-        taken
+    /// The same for a lease. Says whether there was as much as it asked for; only then it may give some back, with
+    /// [`Self::settle`].
+    pub fn reserve(&mut self, amount: u64, now: Moment) -> bool {
+        let is_whole = self.spend(amount, now) == amount;
+        self.unsettled += if is_whole { u128::from(amount) } else { 0 };
+        is_whole
     }
 
     /// A lease that had taken `amount` is over and gives `unused` back.

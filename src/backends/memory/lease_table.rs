@@ -117,7 +117,7 @@ mod tests {
     use crate::policy::{Hold, HoldId, Labels, LimitIndex};
 
     fn finished(id: u128) -> Lease {
-        let hold = Hold { limit: LimitIndex(0), amount: 1, id: HoldId::ending(Moment::from_nanos(1)) };
+        let hold = Hold { limit: LimitIndex(0), amount: 1, id: HoldId::ending(Moment::from_nanos(1), true) };
         let mut lease = Lease::new(LeaseId::from(id), 0, Box::new([hold]), &Labels::default());
         lease.finish(Moment::START);
         lease
