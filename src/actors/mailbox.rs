@@ -28,11 +28,35 @@ pub enum CallError {
     NoAnswer,
 }
 
+/// The actor behind a mailbox.
+#[derive(Debug)]
+enum Incarnation<M: Message> {
+    /// There is none now; one will be started.
+    Awaited,
+    /// This one.
+    Running(ActorRef<M>),
+    /// There will be none any more.
+    Ended,
+}
+
+impl<M: Message> Incarnation<M> {
+    /// Whether it takes messages, or never will. A supervisor learns of a death a little later than it happens.
+    fn is_decided(&self) -> bool {
+        match self {
+            Self::Awaited => false,
+            Self::Running(actor) => {
+                !matches!(actor.get_status(), ractor::ActorStatus::Stopping | ractor::ActorStatus::Stopped)
+            }
+            Self::Ended => true,
+        }
+    }
+}
+
 /// A handle that a supervisor points at the actor's present incarnation.
 #[derive(Debug)]
 pub struct Mailbox<M: Message> {
     name: String,
-    actor: watch::Sender<Option<ActorRef<M>>>,
+    actor: watch::Sender<Incarnation<M>>,
     depth: AtomicUsize,
     depth_max: usize,
     starts: AtomicU32,
@@ -43,7 +67,7 @@ impl<M: Message> Mailbox<M> {
     /// The way to an actor that is not running yet and may have `depth_max` messages queued.
     #[must_use]
     pub fn new(name: String, depth_max: usize) -> Self {
-        let (actor, _) = watch::channel(None);
+        let (actor, _) = watch::channel(Incarnation::Awaited);
         let (starts, started_at) = (AtomicU32::new(0), AtomicU64::new(0));
         Self { name, actor, depth: AtomicUsize::new(0), depth_max, starts, started_at }
     }
@@ -58,7 +82,10 @@ impl<M: Message> Mailbox<M> {
     /// are not counted against the queue's bound.
     #[must_use]
     pub fn actor(&self) -> Option<ActorRef<M>> {
-        self.actor.borrow().clone()
+        match &*self.actor.borrow() {
+            Incarnation::Running(actor) => Some(actor.clone()),
+            Incarnation::Awaited | Incarnation::Ended => None,
+        }
     }
 
     /// Sends a message and waits for its answer. Waits for an actor that is being restarted.
@@ -67,9 +94,9 @@ impl<M: Message> Mailbox<M> {
     /// A [`CallError`], which says whether the message may have been handled.
     pub async fn call<T: Send + 'static>(&self, message: impl FnOnce(RpcReplyPort<T>) -> M) -> Result<T, CallError> {
         let mut running = self.actor.subscribe();
-        // The guard that `wait_for` gives must not live across an await: the future could not be sent.
-        let started = async { running.wait_for(Option::is_some).await.ok().and_then(|actor| actor.clone()) };
-        let actor = tokio::time::timeout(CALL_TIMEOUT, started).await.ok().flatten().ok_or(CallError::NotRunning)?;
+        let decided = running.wait_for(Incarnation::is_decided);
+        let _ = tokio::time::timeout(CALL_TIMEOUT, decided).await;
+        let actor = self.actor().ok_or(CallError::NotRunning)?;
         self.enter()?;
         match actor.call(message, Some(CALL_TIMEOUT)).await {
             Ok(CallResult::Success(answer)) => Ok(answer),
@@ -89,7 +116,9 @@ impl<M: Message> Mailbox<M> {
         let asked = async {
             loop {
                 match self.call(&question).await {
-                    Err(CallError::NoAnswer) => tokio::task::yield_now().await,
+                    Err(CallError::NoAnswer | CallError::NotRunning) if !self.has_ended() => {
+                        tokio::task::yield_now().await;
+                    }
                     answer => return answer,
                 }
             }
@@ -122,29 +151,35 @@ impl<M: Message> Mailbox<M> {
         self.depth.store(0, Ordering::Relaxed);
         self.starts.fetch_add(1, Ordering::Relaxed);
         self.started_at.store(now.as_nanos(), Ordering::Relaxed);
-        self.actor.send_replace(Some(actor));
+        self.actor.send_replace(Incarnation::Running(actor));
     }
 
-    /// The incarnation is dead.
+    /// The incarnation is dead, and another one will follow.
     pub(crate) fn disconnect(&self) {
-        self.actor.send_replace(None);
+        self.actor.send_replace(Incarnation::Awaited);
         self.depth.store(0, Ordering::Relaxed);
     }
 
-    /// Waits until no incarnation is left.
+    /// The last incarnation is dead: callers no longer wait for another one.
+    pub(crate) fn end(&self) {
+        self.actor.send_replace(Incarnation::Ended);
+        self.depth.store(0, Ordering::Relaxed);
+    }
+
+    /// Waits until there is no incarnation any more.
     pub(crate) async fn ended(&self) {
         let mut running = self.actor.subscribe();
         // The sender is in `self`, so that waiting cannot fail.
-        let _ = running.wait_for(Option::is_none).await;
+        let _ = running.wait_for(|actor| matches!(actor, Incarnation::Ended)).await;
     }
 
     /// How the actor fares.
     pub(crate) fn status(&self, now: Moment) -> ActorStatus {
         let starts = self.starts.load(Ordering::Relaxed);
-        let state = match (self.actor.borrow().is_some(), starts) {
-            (true, _) => "running",
-            (false, 0) => "stopped",
-            (false, _) => "restarting",
+        let state = match (&*self.actor.borrow(), starts) {
+            (Incarnation::Running(_), _) => "running",
+            (Incarnation::Ended, _) | (Incarnation::Awaited, 0) => "stopped",
+            (Incarnation::Awaited, _) => "restarting",
         };
         let uptime = now.since(Moment::from_nanos(self.started_at.load(Ordering::Relaxed)));
         ActorStatus {
@@ -155,6 +190,10 @@ impl<M: Message> Mailbox<M> {
             queue_depth: self.depth.load(Ordering::Relaxed),
             children: Vec::new(),
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(*self.actor.borrow(), Incarnation::Ended)
     }
 
     fn enter(&self) -> Result<(), CallError> {

@@ -160,6 +160,7 @@ impl RootState {
                 let name = name(runtime.limiters.mailbox.name());
                 let (actor, _) = Actor::spawn_linked(name, LimitersActor, Arc::clone(&runtime), supervisor).await?;
                 runtime.limiters.mailbox.connect(actor.clone(), now);
+                runtime.limiters.ensure_wanted();
                 actor.get_id()
             }
             #[cfg(feature = "server")]

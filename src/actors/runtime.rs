@@ -66,6 +66,18 @@ impl Runtime {
         self.limiters.lines.close();
     }
 
+    /// Every actor is gone for good: what they held is let go of, and nobody waits for them any more.
+    pub(crate) fn ended(&self) {
+        self.close();
+        self.limiters.end();
+        self.registry.end();
+        self.backend_actor.end();
+        #[cfg(feature = "server")]
+        self.api.end();
+        self.store.close();
+        self.root.end(); // Last, for those who wait for the end of it all.
+    }
+
     /// Grants all that is asked for, or charges nothing.
     pub(crate) async fn reserve(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
         if self.is_closing() {
@@ -102,7 +114,8 @@ impl Runtime {
         let waited = self.limiters.wait(&self.clock, &self.settings, &key, Arc::clone(&request), wait).await;
         match waited {
             Some(answer) => answer.map(super::limiters::UnclaimedGrant::claim),
-            None => Err(self.peek(&request.amounts).await.err().unwrap_or(refusal)),
+            // A last try: what frees at this very moment is in time, and a refusal says how things stand now.
+            None => self.reserve(&request).await,
         }
     }
 

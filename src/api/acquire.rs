@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::body;
 use super::decision::Decision;
+use super::object::Object;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{AmountFields, Checks, ReserveFields, Text};
@@ -30,7 +31,7 @@ struct AcquireFields<'a> {
     #[serde(borrow, default)]
     tenant: Option<Text<'a>>,
     #[serde(borrow)]
-    requirements: Vec<AmountFields<'a>>,
+    requirements: Vec<Object<AmountFields<'a>>>,
     max_wait_ms: u64,
     #[serde(borrow, default)]
     priority: Option<Cow<'a, str>>,

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use serde::{Deserialize, Serialize};
 
+use super::object::Object;
 use super::problem::Problem;
 use crate::policy::Mistake;
 
@@ -37,7 +38,9 @@ pub(super) async fn read(request: Request, time: Duration) -> Result<Bytes, Prob
 
 /// Parses JSON. Text without escapes is borrowed from `json`.
 pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(json).map_err(|error| Problem::mistakes(vec![locate::<T>(json, &error)]))
+    serde_json::from_slice::<Object<T>>(json)
+        .map(|Object(fields)| fields)
+        .map_err(|error| Problem::mistakes(vec![locate::<T>(json, &error)]))
 }
 
 /// Reads the same again, slower, to find the field that the mistake is in.
@@ -50,7 +53,7 @@ fn locate<'a, T: Deserialize<'a>>(json: &'a [u8], error: &serde_json::Error) -> 
     if error.is_syntax() || error.is_eof() {
         return Mistake::new("body", format!("is no JSON: {message} {place}"), "send one JSON object");
     }
-    let path = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_slice(json))
+    let path = serde_path_to_error::deserialize::<_, Object<T>>(&mut serde_json::Deserializer::from_slice(json))
         .err()
         .map(|error| error.path().to_string())
         .filter(|path| path != ".");

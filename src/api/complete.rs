@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::body;
+use super::object::Object;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{AmountFields, Checks, Text};
@@ -19,7 +20,7 @@ pub(super) struct CompleteFields<'a> {
     #[serde(borrow, default)]
     job_id: Option<Text<'a>>,
     #[serde(borrow, default)]
-    actuals: Vec<AmountFields<'a>>,
+    actuals: Vec<Object<AmountFields<'a>>>,
 }
 
 /// Completed, or in a batch why not.

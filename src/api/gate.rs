@@ -1,4 +1,4 @@
-//! The one step before and after every request: who asks, how long it may take, its id, its count and its line in the log.
+//! The one step around every request: who asks, how long it may take, its id, its count and its line in the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub(super) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
     response
 }
 
-/// Bodies and tokens are never logged. What went well is told at a level that is off by default, and then costs nothing.
+/// Bodies and tokens are never logged. What went well is told at a level that is off by default and then is free.
 fn log(id: &HeaderValue, method: &Method, route: &str, status: StatusCode, took: Duration) {
     let (request_id, status_code, duration_us) = (text(id), status.as_u16(), took.as_micros() as u64);
     if status.is_server_error() {

@@ -12,6 +12,7 @@ mod gate;
 mod leases;
 mod limits;
 mod metrics;
+mod object;
 mod pages;
 mod peek;
 mod problem;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::body;
 use super::decision::Decision;
+use super::object::Object;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{AmountFields, Checks};
@@ -15,7 +16,7 @@ use crate::policy::Amounts;
 #[serde(deny_unknown_fields)]
 struct PeekFields<'a> {
     #[serde(borrow)]
-    requirements: Vec<AmountFields<'a>>,
+    requirements: Vec<Object<AmountFields<'a>>>,
 }
 
 pub(super) async fn peek(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {

@@ -165,3 +165,24 @@ impl From<RegistryError> for Problem {
         Self::new(status, code, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(problem: impl Into<Problem>, status: u16, code: &str, detail: &str) {
+        let problem = problem.into();
+        assert_eq!((problem.status.as_u16(), problem.code, problem.detail.as_str()), (status, code, detail));
+    }
+
+    #[test]
+    fn where_the_outcome_is_unknown_the_same_is_to_be_sent_again() {
+        let told = "it is down; whether it was done is unknown, so send the same request again";
+        check(BackendError("it is down".to_owned()), 503, "backend_error", told);
+        check(LeaseError::Backend("it is down".to_owned()), 503, "backend_error", told);
+        check(RegistryError::Unavailable("it is down".to_owned()), 503, "backend_error", told);
+        let told = "no answer came in time; whether it was done is unknown, so send the same request again";
+        check(Problem::answer_too_slow(), 503, "backend_error", told);
+    }
+}

@@ -7,6 +7,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::object::Object;
 use super::problem::Problem;
 use crate::policy::{Amounts, KEYS_PER_REQUEST_MAX, Key, Label, Labels, LeaseId, Mistake, Reserve};
 
@@ -34,7 +35,7 @@ pub(super) struct ReserveFields<'a> {
     #[serde(borrow, default)]
     pub(super) tenant: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) requirements: Vec<AmountFields<'a>>,
+    pub(super) requirements: Vec<Object<AmountFields<'a>>>,
 }
 
 impl ReserveFields<'_> {
@@ -79,12 +80,12 @@ impl Checks {
     pub(super) fn amounts(
         &mut self,
         field: &str,
-        list: &[AmountFields<'_>],
+        list: &[Object<AmountFields<'_>>],
         sum: impl FnOnce(Vec<(Key, u64)>) -> Result<Amounts, Vec<Mistake>>,
     ) -> Option<Amounts> {
         let mut amounts = Vec::with_capacity(list.len());
-        for (at, item) in list.iter().enumerate() {
-            // A key that is not looked at, because it is bad or because there are too many, must not hide other mistakes.
+        for (at, Object(item)) in list.iter().enumerate() {
+            // A key that is bad, or one of too many, must not hide other mistakes.
             let key = match Key::parse(&item.key.0) {
                 Ok(key) => key,
                 Err(mistake) => {

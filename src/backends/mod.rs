@@ -159,6 +159,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Ends a lease. One that is unknown or over is no error.
     fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>>;
 
+    /// Ends a lease whose grant nobody took. One whose grant was given out again goes on: the other caller has it.
+    fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>>;
+
     /// Extends the concurrency holds of a live lease; says when its last hold will end.
     fn renew(&self, request: &Renew) -> Reply<Result<Moment, LeaseError>>;
 

@@ -15,8 +15,10 @@ const FINISHED_MEMORY: Duration = Duration::from_secs(60);
 /// The longest job id or tenant name, in bytes.
 pub const LABEL_BYTES_MAX: usize = 256;
 
-/// Names one reservation. A ULID that the client chooses, new for every attempt.
+/// Names one reservation. A ULID that the client chooses, new for every attempt. Packed so that a [`Lease`], of which a
+/// million are remembered, needs no padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(8))]
 pub struct LeaseId(Ulid);
 
 impl LeaseId {
@@ -55,7 +57,7 @@ impl From<u128> for LeaseId {
 
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        { self.0 }.fmt(f)
     }
 }
 
@@ -116,14 +118,18 @@ pub struct Lease {
     until: Moment,
     holds: Option<Box<[Hold]>>,
     labels: Option<Box<Labels>>,
+    is_shared: bool,
 }
+
+const _: () = assert!(size_of::<Lease>() == 64 && size_of::<Hold>() == 24);
 
 impl Lease {
     /// A live lease over `holds`.
     #[must_use]
     pub fn new(id: LeaseId, reserved_at_unix_ms: u64, holds: Box<[Hold]>, labels: &Labels) -> Self {
         let labels = (*labels != Labels::default()).then(|| Box::new(labels.clone()));
-        let mut lease = Self { id, reserved_at_unix_ms, until: Moment::START, holds: Some(holds), labels };
+        let mut lease =
+            Self { id, reserved_at_unix_ms, until: Moment::START, holds: Some(holds), labels, is_shared: false };
         lease.until = lease.last_expiry();
         lease
     }
@@ -144,6 +150,17 @@ impl Lease {
     #[must_use]
     pub fn labels(&self) -> Option<&Labels> {
         self.labels.as_deref()
+    }
+
+    /// Its grant was given out a second time: whoever got the first no longer speaks for it alone.
+    pub fn share(&mut self) {
+        self.is_shared = true;
+    }
+
+    /// Whether its grant was given out more than once.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// What it holds; `None` once it is over, by completion or by the expiry of its last hold.

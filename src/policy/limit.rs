@@ -89,6 +89,7 @@ impl Limit {
         self.overage = definition.overage;
         self.mode = definition.mode;
         self.apply_decrease(definition, now);
+        self.pay_debt(now);
         self.state()
     }
 
@@ -161,7 +162,7 @@ impl Limit {
         if excess != 0 {
             self.charge_overage(excess, now);
         }
-        self.pay_debt();
+        self.pay_debt(now);
         freed
     }
 
@@ -222,7 +223,7 @@ impl Limit {
         if self.updated_at < now {
             self.updated_at = now;
             self.meter.expire(now);
-            self.pay_debt();
+            self.pay_debt(now);
         }
         now
     }
@@ -243,9 +244,9 @@ impl Limit {
     }
 
     /// With `repay` the overage is taken from the meter beyond its capacity, so that what frees pays it first.
-    fn pay_debt(&mut self) {
+    fn pay_debt(&mut self, now: Moment) {
         if self.overage == Overage::Repay && self.debt != 0 {
-            self.debt = self.debt.min(self.meter.overdrawn(self.capacity.get()));
+            self.debt = self.debt.min(self.meter.overdrawn(self.capacity.get(), now));
         }
     }
 

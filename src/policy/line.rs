@@ -65,7 +65,7 @@ impl Turns {
             Priority::Normal => 1,
             Priority::Low => 2,
         };
-        (candidate.joined_at.after(self.aging * steps), candidate.priority)
+        (candidate.joined_at.after(self.aging.saturating_mul(steps)), candidate.priority)
     }
 }
 
@@ -89,6 +89,12 @@ impl<T> Class<T> {
     fn head(&self) -> Option<(&Candidate, &T)> {
         let waiting = self.waiting.get(self.rotation.front()?)?;
         waiting.first_key_value().map(|(_, (candidate, waiter))| (candidate, waiter))
+    }
+
+    /// The one that came first, whoever's turn it is.
+    fn oldest(&self) -> Option<&Candidate> {
+        let firsts = self.waiting.values().filter_map(BTreeMap::first_key_value);
+        firsts.min_by_key(|(ticket, _)| **ticket).map(|(_, (candidate, _))| candidate)
     }
 
     fn insert(&mut self, candidate: Candidate, waiter: T, turns: &Turns) {
@@ -161,18 +167,27 @@ impl<T> Line<T> {
     /// Whose turn it is.
     #[must_use]
     pub fn head(&self, turns: &Turns) -> Option<(&Candidate, &T)> {
-        let heads = self.classes.values().filter_map(Class::head);
-        heads.min_by_key(|(candidate, _)| turns.served_as_if_joined(candidate))
+        self.class_to_serve(turns)?.head()
     }
 
     /// Whether `candidate` would be served before the one whose turn it is.
     #[must_use]
     pub fn would_lead(&self, candidate: &Candidate, turns: &Turns) -> bool {
-        let Some((head, _)) = self.head(turns) else { return true };
+        let Some(class) = self.class_to_serve(turns) else { return true };
+        let Some((head, _)) = class.head() else { return true };
         if head.priority == candidate.priority {
             return head.tenant == candidate.tenant && candidate.ticket < head.ticket;
         }
-        turns.served_as_if_joined(candidate) < turns.served_as_if_joined(head)
+        let oldest = class.oldest().map(|oldest| turns.served_as_if_joined(oldest));
+        oldest.is_none_or(|oldest| turns.served_as_if_joined(candidate) < oldest)
+    }
+
+    /// A class is as old as its oldest: whose turn it is inside it may be somebody who has just come.
+    fn class_to_serve(&self, turns: &Turns) -> Option<&Class<T>> {
+        if self.classes.len() <= 1 {
+            return self.classes.values().next(); // The usual case, without looking at every tenant.
+        }
+        self.classes.values().min_by_key(|class| class.oldest().map(|oldest| turns.served_as_if_joined(oldest)))
     }
 
     /// Takes out the one with this ticket, because it had its turn.
@@ -198,134 +213,5 @@ impl<T> Line<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn candidate(ticket: u64, tenant: &str, priority: Priority, joined_at_seconds: u64) -> Candidate {
-        let tenant = if tenant.is_empty() { None } else { Some(Label::parse(tenant).expect("a label")) };
-        let joined_at = Moment::from_nanos(joined_at_seconds * 1_000_000_000);
-        Candidate { ticket: Ticket(ticket), joined_at, priority, tenant }
-    }
-
-    fn line_of(candidates: &[Candidate], turns: &Turns) -> Line<()> {
-        let mut line = Line::default();
-        candidates.iter().for_each(|candidate| line.join(candidate.clone(), (), turns));
-        line
-    }
-
-    fn served(mut line: Line<()>, turns: &Turns) -> Vec<u64> {
-        let mut order = Vec::new();
-        while let Some(head) = line.head(turns).map(|(candidate, ())| candidate.clone()) {
-            line.serve(&head, turns).expect("the head is in the line");
-            order.push(head.ticket.0);
-        }
-        assert!(line.is_empty());
-        order
-    }
-
-    #[test]
-    fn first_come_first_served_also_for_one_that_moved_here() {
-        let turns = Turns::default();
-        let line = line_of(&[3, 1, 2].map(|ticket| candidate(ticket, "", Priority::Normal, 0)), &turns);
-        assert_eq!(served(line, &turns), [1, 2, 3]);
-    }
-
-    #[test]
-    fn tenants_take_turns_however_many_calls_one_of_them_queues() {
-        let turns = Turns::default();
-        let mut candidates: Vec<_> = (1..=4).map(|ticket| candidate(ticket, "greedy", Priority::Normal, 0)).collect();
-        candidates.extend([candidate(5, "modest", Priority::Normal, 9), candidate(6, "third", Priority::Normal, 9)]);
-        assert_eq!(served(line_of(&candidates, &turns), &turns), [1, 5, 6, 2, 3, 4]);
-    }
-
-    #[test]
-    fn a_weight_is_the_number_of_turns_in_a_round() {
-        let weights = HashMap::from([(Label::parse("heavy").expect("a label"), 2)]);
-        let turns = Turns { tenant_weights: weights, ..Turns::default() };
-        let mut candidates: Vec<_> = (1..=4).map(|ticket| candidate(ticket, "heavy", Priority::Normal, 0)).collect();
-        candidates.extend((5..=6).map(|ticket| candidate(ticket, "light", Priority::Normal, 0)));
-        assert_eq!(served(line_of(&candidates, &turns), &turns), [1, 2, 5, 3, 4, 6]);
-    }
-
-    #[test]
-    fn a_lower_priority_that_has_aged_goes_before_fresh_calls_of_a_higher_one() {
-        let turns = Turns { aging: Duration::from_secs(30), ..Turns::default() };
-        let candidates = [
-            candidate(1, "", Priority::Low, 0),
-            candidate(2, "", Priority::Normal, 1),
-            candidate(3, "", Priority::High, 20),
-            candidate(4, "", Priority::High, 40),
-            candidate(5, "", Priority::High, 61),
-        ];
-        assert_eq!(served(line_of(&candidates, &turns), &turns), [3, 2, 4, 1, 5]);
-    }
-
-    #[test]
-    fn who_leaves_costs_nobody_a_turn() {
-        let turns = Turns::default();
-        let candidates = [
-            candidate(1, "a", Priority::Normal, 0),
-            candidate(2, "a", Priority::Normal, 0),
-            candidate(3, "b", Priority::Normal, 0),
-        ];
-        let mut line = line_of(&candidates, &turns);
-        assert!(line.leave(&candidates[0], &turns).is_some() && line.leave(&candidates[0], &turns).is_none());
-        assert_eq!(served(line, &turns), [2, 3]);
-    }
-
-    #[test]
-    fn only_who_would_be_served_first_leads() {
-        let turns = Turns::default();
-        let line = line_of(&[candidate(5, "a", Priority::Normal, 10)], &turns);
-        assert!(line.would_lead(&candidate(4, "a", Priority::Normal, 9), &turns));
-        assert!(!line.would_lead(&candidate(6, "a", Priority::Normal, 11), &turns));
-        assert!(!line.would_lead(&candidate(4, "b", Priority::Normal, 9), &turns));
-        assert!(line.would_lead(&candidate(6, "b", Priority::High, 11), &turns));
-        assert!(Line::<()>::default().would_lead(&candidate(6, "b", Priority::Low, 11), &turns));
-    }
-
-    proptest! {
-        /// Between two turns of a tenant, every other tenant that still waits has had one.
-        #[test]
-        fn tenants_alternate(tenants in proptest::collection::vec(0_u8..5, 1..60)) {
-            let turns = Turns::default();
-            let candidates: Vec<_> =
-                (0..).zip(&tenants).map(|(ticket, tenant)| candidate(ticket, &format!("t{tenant}"), Priority::Normal, 0)).collect();
-            let order = served(line_of(&candidates, &turns), &turns);
-            let order: Vec<u8> = order.iter().map(|ticket| tenants[*ticket as usize]).collect();
-            prop_assert_eq!(order.len(), tenants.len());
-            for (at, tenant) in order.iter().enumerate() {
-                let Some(next) = order[at + 1..].iter().position(|other| other == tenant) else { continue };
-                let between = &order[at + 1..at + 1 + next];
-                for other in order[at + 1 + next..].iter().filter(|other| *other != tenant) {
-                    prop_assert!(between.contains(other), "tenant {other} waits through two turns of {tenant}: {order:?}");
-                }
-            }
-        }
-
-        /// Whoever joins is served or leaves, once.
-        #[test]
-        fn nobody_is_lost(
-            steps in proptest::collection::vec((0_u8..4, 0_u8..4, any::<prop::sample::Index>()), 1..200),
-        ) {
-            let turns = Turns::default();
-            let (mut line, mut waiting): (Line<()>, Vec<Candidate>) = (Line::default(), Vec::new());
-            for (ticket, (step, tenant, pick)) in (0..).zip(steps) {
-                if step < 2 {
-                    let priority = [Priority::High, Priority::Normal, Priority::Low][pick.index(3)];
-                    let joins = candidate(ticket, &format!("t{tenant}"), priority, ticket);
-                    line.join(joins.clone(), (), &turns);
-                    waiting.push(joins);
-                } else if step == 2 && !waiting.is_empty() {
-                    prop_assert!(line.leave(&waiting.swap_remove(pick.index(waiting.len())), &turns).is_some());
-                } else if let Some(head) = line.head(&turns).map(|(head, ())| head.clone()) {
-                    prop_assert!(line.serve(&head, &turns).is_some());
-                    waiting.retain(|other| other.ticket != head.ticket);
-                }
-                prop_assert_eq!(line.len(), waiting.len());
-                prop_assert_eq!(line.head(&turns).is_none(), waiting.is_empty());
-            }
-        }
-    }
-}
+#[path = "line_tests.rs"]
+mod tests;

@@ -137,12 +137,12 @@ impl Meter {
     }
 
     /// How far what is taken exceeds `capacity`.
-    pub(super) fn overdrawn(&self, capacity: u64) -> u128 {
+    pub(super) fn overdrawn(&mut self, capacity: u64, now: Moment) -> u128 {
         match self {
             Self::Rolling(RollingWindow { log, .. }) | Self::Concurrency(Concurrency { log, .. }) => {
                 log.held().saturating_sub(u128::from(capacity))
             }
-            Self::TokenBucket(bucket) => bucket.owed(),
+            Self::TokenBucket(bucket) => bucket.owed(now),
         }
     }
 

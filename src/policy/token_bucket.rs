@@ -87,7 +87,8 @@ impl TokenBucket {
 
     /// Units owed, the last one begun counted whole.
     #[must_use]
-    pub fn owed(&self) -> u128 {
+    pub fn owed(&mut self, now: Moment) -> u128 {
+        self.refill(now);
         self.owed_grains.div_ceil(self.unit())
     }
 
@@ -218,8 +219,8 @@ mod tests {
         let mut bucket = bucket(10, 1, 1);
         bucket.spend(10, at(0));
         bucket.owe(5);
-        assert_eq!((bucket.available(at(4 * SECOND)), bucket.owed()), (0, 1));
-        assert_eq!((bucket.available(at(6 * SECOND)), bucket.owed()), (1, 0));
+        assert_eq!((bucket.available(at(4 * SECOND)), bucket.owed(at(4 * SECOND))), (0, 1));
+        assert_eq!((bucket.available(at(6 * SECOND)), bucket.owed(at(6 * SECOND))), (1, 0));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct TollgateBuilder {
     settings: Settings,
     data_dir: Option<PathBuf>,
     limits: Vec<Definition>,
+    /// How many limits had mistakes.
+    rejected: usize,
     mistakes: Vec<crate::policy::Mistake>,
 }
 
@@ -70,10 +72,13 @@ impl TollgateBuilder {
     /// The same from the fields as they are written in JSON and TOML; mistakes are reported by [`Self::start`].
     #[must_use]
     pub fn limit_fields(mut self, fields: DefinitionFields) -> Self {
-        let place = format!("limits[{}]", self.limits.len());
+        let place = format!("limits[{}]", self.limits.len() + self.rejected);
         match fields.check() {
             Ok(definition) => self.limits.push(definition),
-            Err(mistakes) => self.mistakes.extend(mistakes.into_iter().map(|mistake| mistake.under(&place))),
+            Err(mistakes) => {
+                self.rejected += 1;
+                self.mistakes.extend(mistakes.into_iter().map(|mistake| mistake.under(&place)));
+            }
         }
         self
     }
@@ -107,8 +112,7 @@ impl TollgateBuilder {
         let watched = Arc::clone(&runtime);
         tokio::spawn(async move {
             let _ = ended.await;
-            watched.close();
-            watched.root.disconnect();
+            watched.ended();
         });
         Ok(Tollgate { runtime, _owner: Some(Arc::new(Owner { root })) })
     }

@@ -70,7 +70,7 @@ impl Lease {
     pub async fn renew(&self, timeout: Option<Duration>) -> Result<(), LeaseError> {
         let Some(backend) = &self.backend else { return Err(LeaseError::Finished) };
         // A part of a second is a whole one: never shorter than asked.
-        let seconds = timeout.map(|timeout| timeout.as_secs() + u64::from(timeout.subsec_nanos() != 0));
+        let seconds = timeout.map(|timeout| timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() != 0)));
         let timeout = seconds.and_then(|seconds| Seconds::new(seconds.max(1)));
         backend.renew(&Renew { lease_id: self.id(), timeout }).get().await.map(drop)
     }

@@ -2,6 +2,8 @@
 
 mod builder;
 mod lease;
+#[cfg(feature = "server")]
+mod serve;
 mod status;
 
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 pub use builder::{StartError, TollgateBuilder};
 pub use lease::{CompleteError, Lease};
+#[cfg(feature = "server")]
+pub use serve::ServeError;
 pub use status::{BackendStatus, LimitUsage, Status};
 
 use ractor::ActorRef;
@@ -27,6 +31,12 @@ pub struct Tollgate {
     runtime: Arc<Runtime>,
     /// What actors of the runtime hold themselves does not keep it alive.
     _owner: Option<Arc<Owner>>,
+}
+
+impl std::fmt::Debug for Tollgate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tollgate").field("name", &self.runtime.name).finish_non_exhaustive()
+    }
 }
 
 /// Ends the actors with the last handle.
@@ -194,8 +204,12 @@ impl Tollgate {
     /// Leases can be completed until the process ends. A second call finds nothing to do.
     pub async fn shutdown(&self) {
         self.runtime.close();
+        if self.runtime.root.actor().is_none() {
+            return; // A call would wait for it to start again.
+        }
         // No answer: it has ended before, or fails, and ends that way.
         let _ = self.runtime.root.call(RootMessage::Stop).await;
+        self.ended().await;
     }
 
     /// Waits until the runtime has ended, by [`Self::shutdown`] or because its actors died too often.
@@ -226,67 +240,6 @@ impl Tollgate {
         LimitUsage { usage, waiters }
     }
 }
-
-/// HTTP, where the `server` feature is on.
-#[cfg(feature = "server")]
-mod serving {
-    use tokio::net::TcpListener;
-
-    use super::{Arc, RootMessage, Tollgate};
-    use crate::actors::ApiStart;
-    use crate::api::{ApiState, ServeOptions};
-
-    /// Why HTTP cannot be served.
-    #[derive(Debug, thiserror::Error)]
-    #[error("cannot serve HTTP: {0}")]
-    pub struct ServeError(String);
-
-    impl Tollgate {
-        /// Serves HTTP on `listener` until `shutdown` resolves, then lets the requests in flight end. The runtime goes
-        /// on; end it with [`Tollgate::shutdown`].
-        ///
-        /// # Errors
-        /// If the listener cannot be used, or the runtime serves HTTP already or has ended.
-        pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-            self.serve_with(listener, self.api(ServeOptions::default()), shutdown).await
-        }
-
-        /// The HTTP face with other bounds and tokens, for [`Self::serve_with`].
-        #[must_use]
-        pub fn api(&self, options: ServeOptions) -> ApiState {
-            // Without the owner: a server does not keep the runtime that it belongs to alive.
-            ApiState::new(Self { runtime: Arc::clone(&self.runtime), _owner: None }, options)
-        }
-
-        /// The same as [`Self::serve`] with an HTTP face of your own making.
-        ///
-        /// # Errors
-        /// As [`Self::serve`].
-        pub async fn serve_with(
-            &self,
-            listener: TcpListener,
-            state: ApiState,
-            shutdown: impl Future<Output = ()>,
-        ) -> Result<(), ServeError> {
-            let listener = Arc::new(listener.into_std().map_err(|error| ServeError(error.to_string()))?);
-            let start = |reply| RootMessage::StartApi(ApiStart { listener, state }, reply);
-            let started = self.runtime.root.call(start).await.map_err(|error| ServeError(error.to_string()))?;
-            started.map_err(ServeError)?;
-            tokio::select! {
-                () = shutdown => {}
-                () = self.ended() => return Err(ServeError("the runtime has ended".to_owned())),
-            }
-            if let Some(root) = self.runtime.root.actor() {
-                // Bounded by the server's own grace, which may be longer than a call may take.
-                let _ = root.call(RootMessage::StopApi, None).await;
-            }
-            Ok(())
-        }
-    }
-}
-
-#[cfg(feature = "server")]
-pub use serving::ServeError;
 
 fn unavailable(error: CallError) -> RegistryError {
     RegistryError::Unavailable(error.to_string())

@@ -2,10 +2,20 @@
 
 #[cfg(feature = "server")]
 mod cli;
+mod conformance;
+mod differential;
+mod embedding;
+mod extremes;
+#[cfg(feature = "server")]
+mod http;
 #[cfg(feature = "server")]
 mod process;
+mod races;
 mod ractor_facts;
+#[cfg(feature = "server")]
+mod readme;
 mod registry;
 mod supervision;
 mod support;
 mod tidy;
+mod waiting;

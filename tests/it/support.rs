@@ -9,6 +9,8 @@ pub(crate) mod wire;
 
 use std::time::Duration;
 
+use tollgate::policy::{Amounts, Definition, DefinitionFields, Key, KeyPattern, Label, Reserve};
+
 /// The result of `future`, which must come within `seconds`: a test that hangs fails instead.
 ///
 /// # Panics
@@ -18,6 +20,65 @@ pub(crate) async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> 
         Ok(result) => result,
         Err(_) => panic!("not done within {seconds} s: the test waits for what never happens"),
     }
+}
+
+/// Lets virtual time pass.
+pub(crate) async fn sleep_ms(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+pub(crate) fn rolling(key: &str, capacity: u64, window_seconds: u64) -> DefinitionFields {
+    let kind = "rolling".to_owned();
+    DefinitionFields { key: key.to_owned(), kind, capacity, window_seconds: Some(window_seconds), ..Default::default() }
+}
+
+pub(crate) fn concurrency(key: &str, capacity: u64, timeout_seconds: u64) -> DefinitionFields {
+    let (kind, timeout_seconds) = ("concurrency".to_owned(), Some(timeout_seconds));
+    DefinitionFields { key: key.to_owned(), kind, capacity, timeout_seconds, ..Default::default() }
+}
+
+pub(crate) fn bucket(key: &str, capacity: u64, refill_amount: u64, refill_seconds: u64) -> DefinitionFields {
+    DefinitionFields {
+        key: key.to_owned(),
+        kind: "token_bucket".to_owned(),
+        capacity,
+        refill_amount: Some(refill_amount),
+        refill_seconds: Some(refill_seconds),
+        ..Default::default()
+    }
+}
+
+/// One limit of each kind, named after it, that frees by itself within `seconds`.
+pub(crate) fn one_of_each_kind(capacity: u64, seconds: u64) -> [DefinitionFields; 3] {
+    [
+        rolling("rolling", capacity, seconds),
+        concurrency("concurrency", capacity, seconds),
+        bucket("token_bucket", capacity, capacity, seconds),
+    ]
+}
+
+pub(crate) fn checked(fields: DefinitionFields) -> Definition {
+    fields.check().expect("a good definition")
+}
+
+pub(crate) fn key(text: &str) -> Key {
+    Key::parse(text).expect("a good key")
+}
+
+pub(crate) fn pattern(text: &str) -> KeyPattern {
+    KeyPattern::parse(text).expect("a good pattern")
+}
+
+pub(crate) fn label(text: &str) -> Label {
+    Label::parse(text).expect("a good label")
+}
+
+pub(crate) fn request(requirements: &[(&str, u64)]) -> Reserve {
+    Reserve::of(requirements.iter().copied()).expect("a good request")
+}
+
+pub(crate) fn used(actuals: &[(&str, u64)]) -> Amounts {
+    Amounts::used(actuals.iter().map(|(text, amount)| (key(text), *amount))).expect("good actuals")
 }
 
 #[tokio::test(start_paused = true)]

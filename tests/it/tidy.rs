@@ -128,7 +128,8 @@ fn lines_fit_the_screen() {
 fn files_stay_small() {
     let rule = Rule {
         is_broken: |path, line| {
-            path.starts_with("src/") && !line.is_test && line.shipped_lines == SHIPPED_LINES_MAX + 1
+            let is_code = path.starts_with("src/") && path.ends_with(".rs");
+            is_code && !line.is_test && line.shipped_lines == SHIPPED_LINES_MAX + 1
         },
         instead: "split the file by what it is about: beyond 300 lines without tests nobody reads it in one go. \
             The aim is 200; this bound may go down, never up",

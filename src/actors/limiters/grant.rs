@@ -30,7 +30,7 @@ impl Drop for UnclaimedGrant {
         let Some(backend) = self.backend.take() else { return };
         let lease_id = self.grant.lease_id;
         let never_ran = Complete { lease_id, actuals: self.request.amounts.zeroed() };
-        match backend.complete(&never_ran) {
+        match backend.give_back(&never_ran) {
             Reply::Now(Ok(())) => {}
             Reply::Now(Err(error)) => tracing::warn!(%lease_id, %error, "could not give back a grant that nobody took"),
             Reply::Later(completion) => {

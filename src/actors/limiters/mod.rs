@@ -25,7 +25,7 @@ use super::status::ActorStatus;
 use super::supervision::{self, Ended};
 use crate::backends::Observer;
 use crate::config::Settings;
-use crate::policy::{Key, Moment, RestartIntensity, RestartLedger, RestartVerdict};
+use crate::policy::{ChildExit, Key, Moment, RestartIntensity, RestartLedger, RestartVerdict};
 use rate_limiter::{Limiter, RateLimiter};
 
 /// The most messages queued for the supervisor: one for each call that may join a line at once, and room for changes.
@@ -98,6 +98,15 @@ impl Limiters {
         self.mailbox.cast(LimitersMessage::Ensure(key.clone()))
     }
 
+    /// Asks for an actor for everybody who began to need one while there was no supervisor to ask.
+    pub(super) fn ensure_wanted(&self) {
+        for key in self.wanted() {
+            if let Err(error) = self.ensure(&key) {
+                tracing::warn!(%key, %error, "the limit has no actor");
+            }
+        }
+    }
+
     /// The present incarnation of a limit's actor.
     pub(crate) fn actor(&self, key: &Key) -> Option<ActorRef<RateLimiterMessage>> {
         self.read_table().get(key).and_then(|limiter| limiter.mailbox.actor())
@@ -108,6 +117,12 @@ impl Limiters {
         status.children = self.read_table().values().map(|limiter| limiter.mailbox.status(now)).collect();
         status.children.sort_by(|a, b| a.name.cmp(&b.name));
         status
+    }
+
+    /// The supervisor and its children are gone for good.
+    pub(super) fn end(&self) {
+        self.mailbox.end();
+        self.table.write().expect("only inserts and removes").clear();
     }
 
     fn is_defined(&self, key: &Key) -> bool {
@@ -175,7 +190,9 @@ impl Actor for LimitersActor {
         runtime: Arc<Runtime>,
     ) -> Result<LimitersState, ActorProcessingErr> {
         // Children of an earlier incarnation were killed with it.
-        runtime.limiters.table.write().expect("only inserts and removes").clear();
+        let orphans = std::mem::take(&mut *runtime.limiters.table.write().expect("only inserts and removes"));
+        // Whoever still waits for one of them gets an actor, which watches it again.
+        orphans.keys().for_each(|key| runtime.backend.watch(key, false));
         let restarts = RestartLedger::new(RestartIntensity::default());
         let mut state = LimitersState { runtime, restarts, children: HashMap::new() };
         for key in state.runtime.limiters.wanted() {
@@ -195,10 +212,7 @@ impl Actor for LimitersActor {
                 state.runtime.limiters.mailbox.left();
                 state.ensure(&myself, &key).await
             }
-            LimitersMessage::Restart(key) => match state.runtime.limiters.entry(&key) {
-                (limiter, false) => state.start(&myself, &key, &limiter).await,
-                (_, true) => Ok(()),
-            },
+            LimitersMessage::Restart(key) => state.restart(&myself, &key).await,
         }
     }
 
@@ -209,7 +223,7 @@ impl Actor for LimitersActor {
         state: &mut LimitersState,
     ) -> Result<(), ActorProcessingErr> {
         match supervision::ended(&event) {
-            Some(ended) => state.restart(&myself, &ended),
+            Some(ended) => state.child_ended(&myself, &ended),
             None => Ok(()),
         }
     }
@@ -234,30 +248,53 @@ impl LimitersState {
     ) -> Result<(), ActorProcessingErr> {
         let arguments = (Arc::clone(&self.runtime), key.clone(), Arc::clone(limiter));
         let name = Some(limiter.mailbox.name().to_owned());
-        let (actor, _) = Actor::spawn_linked(name, RateLimiter, arguments, myself.get_cell()).await?;
-        self.children.insert(actor.get_id(), key.clone());
-        limiter.connect(actor, self.runtime.clock.now());
-        Ok(())
+        match Actor::spawn_linked(name, RateLimiter, arguments, myself.get_cell()).await {
+            Ok((actor, _)) => {
+                self.children.insert(actor.get_id(), key.clone());
+                limiter.connect(actor, self.runtime.clock.now());
+                Ok(())
+            }
+            // One limit that does not start must not end all the others.
+            Err(error) => self.schedule(myself, key, ChildExit::Failed, &error.to_string()),
+        }
     }
 
-    fn restart(&mut self, myself: &ActorRef<LimitersMessage>, ended: &Ended) -> Result<(), ActorProcessingErr> {
+    /// Starts the limit's actor again, unless it was retired in the meantime or runs already.
+    async fn restart(&mut self, myself: &ActorRef<LimitersMessage>, key: &Key) -> Result<(), ActorProcessingErr> {
+        let limiter = self.runtime.limiters.read_table().get(key).cloned();
+        match limiter.filter(|limiter| limiter.mailbox.actor().is_none()) {
+            Some(limiter) => self.start(myself, key, &limiter).await,
+            None => Ok(()),
+        }
+    }
+
+    fn child_ended(&mut self, myself: &ActorRef<LimitersMessage>, ended: &Ended) -> Result<(), ActorProcessingErr> {
         let Some(key) = self.children.remove(&ended.id) else { return Ok(()) };
         if self.runtime.is_closing() {
             return Ok(());
         }
-        match self.restarts.on_exit(ended.exit, self.runtime.clock.now(), fastrand::u64(..)) {
+        self.schedule(myself, &key, ended.exit, &ended.reason)
+    }
+
+    fn schedule(
+        &mut self,
+        myself: &ActorRef<LimitersMessage>,
+        key: &Key,
+        exit: ChildExit,
+        reason: &str,
+    ) -> Result<(), ActorProcessingErr> {
+        match self.restarts.on_exit(exit, self.runtime.clock.now(), fastrand::u64(..)) {
             RestartVerdict::LeaveStopped => Ok(()),
             RestartVerdict::Restart { after } => {
-                tracing::warn!(%key, reason = ended.reason, ?after, "a rate limiter died and is started again");
-                if let Some(limiter) = self.runtime.limiters.read_table().get(&key) {
+                tracing::warn!(%key, reason, ?after, "a rate limiter died and is started again");
+                if let Some(limiter) = self.runtime.limiters.read_table().get(key) {
                     limiter.mailbox.disconnect();
                 }
+                let key = key.clone();
                 myself.send_after(after, move || LimitersMessage::Restart(key));
                 Ok(())
             }
-            RestartVerdict::Escalate => {
-                Err(format!("rate limiters die too often, the last for: {}", ended.reason).into())
-            }
+            RestartVerdict::Escalate => Err(format!("rate limiters die too often, the last for: {reason}").into()),
         }
     }
 }

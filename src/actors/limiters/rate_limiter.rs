@@ -25,6 +25,9 @@ use crate::policy::{Grant, Key, KeyPattern, Moment, Reason, Refusal, Reserve};
 /// The most messages queued for one rate limiter.
 const QUEUE_MAX: usize = 1_024;
 
+/// How long until a registry that had no room for a report is told again.
+const REPORT_RETRY: Duration = Duration::from_secs(1);
+
 /// What the actor of one limit can be asked.
 #[derive(Debug)]
 pub enum RateLimiterMessage {
@@ -157,7 +160,7 @@ impl RateLimiterState {
         }
     }
 
-    /// Drives a pending decrease; says when to try again.
+    /// Drives a pending decrease until the registry knows that it was applied; says when to try again.
     async fn settle(&mut self) -> Option<Moment> {
         match self.runtime.backend.settle(&self.key).get().await {
             Ok(Settled::Decreasing { next_change }) => {
@@ -167,7 +170,7 @@ impl RateLimiterState {
             Ok(Settled::Active) if self.owes_report => {
                 let applied = RegistryMessage::DecreaseApplied(KeyPattern::exactly(&self.key));
                 self.owes_report = self.runtime.registry.cast(applied).is_err();
-                None
+                self.owes_report.then(|| self.runtime.clock.now().after(REPORT_RETRY))
             }
             Ok(Settled::Active | Settled::Unknown) => None,
             Err(error) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Limiters;
 use super::grant::UnclaimedGrant;
+use crate::actors::mailbox::CallError;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::policy::{Key, Priority, Refusal, Reserve};
@@ -53,7 +54,8 @@ impl Limiters {
             Err(refusal) => return Some(Err(refusal)),
         };
         let leave = Leave { limiters: self, place: Some(place) };
-        if self.ensure(key).is_err() && self.mailbox.actor().is_some() {
+        // A supervisor that is being restarted finds the line when it is back.
+        if self.ensure(key) == Err(CallError::Overloaded) {
             return Some(Err(Box::new(settings.overloaded())));
         }
         let deadline = clock.instant_of(now.after(wait.max_wait));

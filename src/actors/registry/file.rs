@@ -59,7 +59,7 @@ pub(super) struct RegistryFile {
     path: PathBuf,
     directory: PathBuf,
     /// Held open: the operating system lets go of the lock when the process ends, however it ends.
-    _lock: File,
+    lock: File,
 }
 
 impl RegistryFile {
@@ -85,7 +85,13 @@ impl RegistryFile {
             }
         }
         let catalog = read(&path)?;
-        Ok((Self { path, directory: directory.to_owned(), _lock: lock }, catalog))
+        Ok((Self { path, directory: directory.to_owned(), lock }, catalog))
+    }
+
+    /// Lets go of the file.
+    pub(super) fn unlock(&self) {
+        // Whoever wants it next is told if that failed.
+        let _ = self.lock.unlock();
     }
 
     /// Replaces the file. On an error it is as it was.
@@ -221,6 +227,8 @@ mod tests {
         );
         let pending =
             problem(&format!("[{}]", RPM.replace("}}", "},\"status\":\"decreasing\",\"pending_decrease_to\":9}")));
+        let last = problem(&format!("[{}]", RPM.replace("}}", "},\"version\":18446744073709551615}")));
+        assert!(last.contains("`version` is 18446744073709551615\nhint: use at most 9223372036854775807"), "{last}");
         assert!(
             pending.contains("`pending_decrease_to` is 9\nhint: give a capacity from 1 to below `capacity`"),
             "{pending}"

@@ -8,6 +8,7 @@ mod catalog;
 mod file;
 mod store;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -55,8 +56,15 @@ impl Actor for Registry {
         // Waits for a save that an earlier incarnation left behind.
         let store = Arc::clone(&runtime.store);
         let entries = tokio::task::spawn_blocking(move || store.entries()).await?;
-        for entry in entries {
-            apply(&runtime, &entry).await?;
+        for entry in &entries {
+            apply(&runtime, entry).await?;
+        }
+        // What was deleted by an incarnation that died before the ledger knew.
+        let saved: HashSet<_> = entries.iter().map(|entry| &entry.definition.pattern).collect();
+        for (pattern, _) in runtime.backend.totals().definitions {
+            if !saved.contains(&pattern) {
+                take_out(&runtime, &pattern).await?;
+            }
         }
         Ok(runtime)
     }
@@ -103,13 +111,19 @@ async fn apply(runtime: &Runtime, entry: &Entry) -> Result<LimitState, RegistryE
 async fn delete(runtime: &Runtime, pattern: KeyPattern) -> Result<Option<Entry>, RegistryError> {
     let gone = pattern.clone();
     let deleted = runtime.store.change(move |catalog, _| Ok(catalog.delete(&gone))).await?;
-    let removed = runtime.backend.remove(&pattern).get().await;
+    take_out(runtime, &pattern).await?;
+    Ok(deleted)
+}
+
+/// Takes a definition that is no longer saved out of the ledger.
+async fn take_out(runtime: &Runtime, pattern: &KeyPattern) -> Result<(), RegistryError> {
+    let removed = runtime.backend.remove(pattern).get().await;
     removed.map_err(|error| RegistryError::Unavailable(error.0))?;
     match pattern.as_key() {
         Some(key) => runtime.limiters.undefine(&key),
         None => runtime.limiters.wake_all(),
     }
-    Ok(deleted)
+    Ok(())
 }
 
 /// Marks a decrease as applied, if the ledger says so: the message may be late.

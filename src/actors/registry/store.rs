@@ -1,7 +1,7 @@
 //! Where the definitions are kept: in memory, and in a file if there is a data directory. It outlives the actor.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::catalog::{Catalog, Entry, RegistryError};
 use super::file::{RegistryFile, StoreError};
@@ -38,14 +38,22 @@ impl Store {
         Ok(Self { file: Some(file), catalog: Mutex::new(catalog), max_limits })
     }
 
+    /// Lets another tollgate use the file, once the last change is over. None may follow.
+    pub(crate) fn close(&self) {
+        let _last_change = self.catalog.lock().expect("changes are made on a copy");
+        if let Some(file) = &self.file {
+            file.unlock();
+        }
+    }
+
     /// The definitions as they are.
     pub(crate) fn entries(&self) -> Vec<Entry> {
-        self.catalog.lock().expect("changes are made on a copy").entries().cloned().collect()
+        self.catalog().entries().cloned().collect()
     }
 
     /// One definition.
     pub(crate) fn find(&self, pattern: &KeyPattern) -> Option<Entry> {
-        self.catalog.lock().expect("changes are made on a copy").get(pattern).cloned()
+        self.catalog().get(pattern).cloned()
     }
 
     /// Changes the definitions, on disk first. Runs where blocking is allowed: it waits for the disk, under the lock, so
@@ -91,7 +99,7 @@ impl Store {
         &self,
         edit: impl FnOnce(&mut Catalog, usize) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
-        let mut catalog = self.catalog.lock().expect("changes are made on a copy");
+        let mut catalog = self.catalog();
         let mut changed = catalog.clone();
         let answer = edit(&mut changed, self.max_limits)?;
         if changed != *catalog {
@@ -102,5 +110,9 @@ impl Store {
             *catalog = changed;
         }
         Ok(answer)
+    }
+    /// Changes are made on a copy, so that a panic in the midst of one leaves the definitions as they were.
+    fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,12 +4,20 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
+use smallvec::SmallVec;
 use std::hash::BuildHasher;
 
 use crate::policy::{Lease, LeaseId, Moment};
 
 /// How far the hand looks for a record to reclaim when the table is full.
 const HAND_STEPS_WHEN_FULL: usize = 256;
+
+/// The most leases that a full table forgets at once. To forget one takes four reads of memory that is in no cache; those
+/// of several overlap.
+const FORGET_AT_ONCE_MAX: usize = 16;
+
+/// A table forgets at most this part of its leases at once.
+const FORGET_PART: usize = 1_024;
 
 /// The place of a lease in its table.
 pub(super) type LeaseIndex = usize;
@@ -42,19 +50,24 @@ impl LeaseTable {
         &mut self.leases[index]
     }
 
-    /// Makes sure that one more fits, if need be by forgetting a finished lease before its time.
+    /// Makes sure that one more fits, if need be by forgetting finished leases before their time.
     pub(super) fn make_room(&mut self) -> bool {
         if self.leases.len() < self.max {
             return true;
         }
+        let wanted = (self.max / FORGET_PART).clamp(1, FORGET_AT_ONCE_MAX);
+        let mut finished = SmallVec::<[LeaseIndex; FORGET_AT_ONCE_MAX]>::new();
         for _ in 0..HAND_STEPS_WHEN_FULL {
             let index = self.step();
             if self.leases.get(index).is_some_and(Lease::is_finished) {
-                self.forget(index);
-                return true;
+                finished.push(index);
+            }
+            if finished.len() == wanted {
+                break;
             }
         }
-        false
+        finished.iter().for_each(|index| self.forget(*index));
+        !finished.is_empty()
     }
 
     /// The id must not be in the table.
@@ -87,7 +100,7 @@ impl LeaseTable {
 
     /// How many places one round of the hand has.
     pub(super) fn places(&self) -> usize {
-        self.leases.capacity()
+        self.leases.capacity().min(self.max)
     }
 
     fn forget(&mut self, index: LeaseIndex) {
@@ -95,5 +108,31 @@ impl LeaseTable {
         let same = |other: &u32| *other as usize == index;
         let entry = self.by_id.find_entry(self.hasher.hash_one(lease.id()), same);
         entry.expect("every lease is found by its id").remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Hold, HoldId, Labels, LimitIndex};
+
+    fn finished(id: u128) -> Lease {
+        let hold = Hold { limit: LimitIndex(0), amount: 1, id: HoldId::ending(Moment::from_nanos(1)) };
+        let mut lease = Lease::new(LeaseId::from(id), 0, Box::new([hold]), &Labels::default());
+        lease.finish(Moment::START);
+        lease
+    }
+
+    #[test]
+    fn a_full_table_of_finished_leases_always_makes_room() {
+        // The slab allocates room for 2048, so that a hand that went there would find hundreds of empty places.
+        let max = 1_100;
+        let mut table = LeaseTable::new(max);
+        for id in 0..5 * max {
+            assert!(table.make_room(), "lease {id}");
+            table.insert(finished(id as u128));
+        }
+        assert_eq!((table.leases.len(), table.by_id.len()), (max, max));
+        assert!((1..=max).all(|back| table.find(LeaseId::from((5 * max - back) as u128)).is_some()), "the newest stay");
     }
 }

@@ -108,6 +108,13 @@ impl Ledger {
         Ok(())
     }
 
+    pub(super) fn give_back(&mut self, request: &Complete, now: Moment) -> Result<(), LeaseError> {
+        match self.leases.find(request.lease_id) {
+            Some(index) if self.leases.get(index).is_shared() => Ok(()),
+            _ => self.complete(request, now),
+        }
+    }
+
     pub(super) fn renew(&mut self, request: &Renew, now: Moment) -> Result<Moment, LeaseError> {
         let index = self.leases.find(request.lease_id).ok_or(LeaseError::Finished)?;
         let holds = self.leases.get(index).live_holds(now).ok_or(LeaseError::Finished)?;
@@ -158,8 +165,9 @@ impl Ledger {
     }
 
     /// The lease's own answer, if the id is known.
-    fn answer_of_lease(&self, request: &Reserve, now: Moment) -> Option<Result<Grant, Box<Refusal>>> {
-        let lease = self.leases.get(self.leases.find(request.lease_id)?);
+    fn answer_of_lease(&mut self, request: &Reserve, now: Moment) -> Option<Result<Grant, Box<Refusal>>> {
+        let index = self.leases.find(request.lease_id)?;
+        let lease = self.leases.get(index);
         let refuse = |reason| Some(Err(Box::new(Refusal::permanent(reason))));
         let Some(holds) = lease.live_holds(now) else { return refuse(Reason::LeaseFinished) };
         let is_held = |amount: &Amount| {
@@ -174,14 +182,16 @@ impl Ledger {
                 "`lease_id` is in use for other `requirements`; send a new `lease_id` with every new reservation";
             return refuse(Reason::InvalidRequest(problem.to_owned()));
         }
-        Some(Ok(Grant { lease_id: lease.id(), reserved_at_unix_ms: lease.reserved_at_unix_ms() }))
+        let grant = Grant { lease_id: lease.id(), reserved_at_unix_ms: lease.reserved_at_unix_ms() };
+        self.leases.get_mut(index).share();
+        Some(Ok(grant))
     }
 
     fn resolve(&mut self, amounts: &Amounts, now: Moment) -> Result<Indices, Box<Refusal>> {
         let mut limits = Indices::new();
         let mut is_full = false;
         for amount in amounts {
-            match self.limits.resolve(&amount.key, now) {
+            match self.limits.resolve(&amount.key, &limits, now) {
                 Ok(index) => limits.push(index),
                 Err(Unresolved::TooManyInstances) => is_full = true,
                 Err(Unresolved::Unknown) => {
@@ -237,7 +247,8 @@ impl Ledger {
             let overage = slot.limit.counters().overage;
             let freed = slot.limit.complete(hold.id, hold.amount, actual, now);
             if let Some(family) = family {
-                family.counters.overage += slot.limit.counters().overage - overage;
+                let added = slot.limit.counters().overage - overage;
+                family.counters.overage = family.counters.overage.saturating_add(added);
             }
             if freed && slot.watched {
                 self.freed.push(slot.key.clone());

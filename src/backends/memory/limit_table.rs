@@ -74,12 +74,13 @@ impl LimitTable {
         }
     }
 
-    /// The limit of `key`, up to date with its definition, made now if a template covers it.
-    pub(super) fn resolve(&mut self, key: &Key, now: Moment) -> Result<LimitIndex, Unresolved> {
+    /// The limit of `key`, up to date with its definition, made now if a template covers it. The limits `kept`, which
+    /// the same request has found before, do not make room for it.
+    pub(super) fn resolve(&mut self, key: &Key, kept: &[LimitIndex], now: Moment) -> Result<LimitIndex, Unresolved> {
         match self.find(key) {
             Some(index) if self.slots[index.0 as usize].epoch == self.epoch => Ok(index),
             Some(index) if self.refresh(index, now) => Ok(index),
-            _ => self.instantiate(key, now),
+            _ => self.instantiate(key, kept, now),
         }
     }
 
@@ -135,7 +136,7 @@ impl LimitTable {
         }
         self.epoch += 1;
         let Some(key) = pattern.as_key() else { return LimitState::Active };
-        let index = self.resolve(&key, now).expect("an exact definition has no bound on its one limit");
+        let index = self.resolve(&key, &[], now).expect("an exact definition has no bound on its one limit");
         self.slot(index).limit.state()
     }
 
@@ -143,21 +144,26 @@ impl LimitTable {
     pub(super) fn remove(&mut self, pattern: &KeyPattern, now: Moment) -> Vec<Key> {
         let Some(family) = self.family_with(pattern) else { return Vec::new() };
         self.epoch += 1;
-        self.templates.retain(|other| *other != family);
         let members: Vec<_> =
             self.slots.iter().filter(|(_, slot)| slot.family == Some(family)).map(|(index, _)| index).collect();
         let mut watched = Vec::new();
         for index in members {
             let slot = &self.slots[index];
             watched.extend(slot.watched.then(|| slot.key.clone()));
-            self.retire(LimitIndex(index as u32));
+            if self.family_of(&slot.key) == Some(family) {
+                self.retire(LimitIndex(index as u32));
+            } else {
+                // A better definition came since it was last used, and takes it over with what it has charged.
+                self.refresh(LimitIndex(index as u32), now);
+            }
         }
+        self.templates.retain(|other| *other != family);
         assert_eq!(self.families[family as usize].instances, 0, "every limit of a removed definition is retired");
         self.families.remove(family as usize);
         self.by_pattern.remove(pattern.as_str());
         // What a template still covers goes on as its instance.
         watched.iter().for_each(|key| {
-            if let Ok(index) = self.resolve(key, now) {
+            if let Ok(index) = self.resolve(key, &[], now) {
                 self.slot_mut(index).watched = true;
             }
         });
@@ -236,12 +242,12 @@ impl LimitTable {
         true
     }
 
-    fn instantiate(&mut self, key: &Key, now: Moment) -> Result<LimitIndex, Unresolved> {
+    fn instantiate(&mut self, key: &Key, kept: &[LimitIndex], now: Moment) -> Result<LimitIndex, Unresolved> {
         let family = self.family_of(key).ok_or(Unresolved::Unknown)?;
         let registered = Arc::clone(&self.families[family as usize].registered);
         let is_template = registered.definition.pattern.is_template();
-        if is_template && self.max_instances <= self.families[family as usize].instances && !self.make_room(family, now)
-        {
+        let is_full = is_template && self.max_instances <= self.families[family as usize].instances;
+        if is_full && !self.make_room(family, kept, now) {
             return Err(Unresolved::TooManyInstances);
         }
         let limit = Limit::new(&registered.definition, now);
@@ -254,11 +260,12 @@ impl LimitTable {
         Ok(LimitIndex(index))
     }
 
-    /// Drops one idle instance of a full template, also one that only its accounting debt kept.
-    fn make_room(&mut self, family: u32, now: Moment) -> bool {
+    /// Drops one idle instance of a full template that is not `kept`, also one that only its accounting debt kept.
+    fn make_room(&mut self, family: u32, kept: &[LimitIndex], now: Moment) -> bool {
         (0..HAND_STEPS_WHEN_FULL).any(|_| {
             self.hand = if self.hand + 1 < self.places() { self.hand + 1 } else { 0 };
             self.slots.get(self.hand).is_some_and(|slot| slot.family == Some(family))
+                && !kept.contains(&LimitIndex(self.hand as u32))
                 && self.drop_if_idle(self.hand, now, true)
         })
     }
@@ -266,11 +273,12 @@ impl LimitTable {
     fn drop_if_idle(&mut self, place: usize, now: Moment, despite_debt: bool) -> bool {
         let Some(slot) = self.slots.get_mut(place) else { return false };
         let Some(family) = slot.family.map(|family| &self.families[family as usize]) else { return false };
-        let is_idle = family.registered.definition.pattern.is_template()
-            && slot.leases == 0
-            && !slot.watched
-            && slot.limit.is_idle(now)
-            && (despite_debt || slot.limit.debt() == 0);
+        let is_unused = family.registered.definition.pattern.is_template() && slot.leases == 0 && !slot.watched;
+        if is_unused {
+            // Nobody else may come again to apply a decrease that was pending.
+            slot.limit.settle(&family.registered.definition, now);
+        }
+        let is_idle = is_unused && slot.limit.is_idle(now) && (despite_debt || slot.limit.debt() == 0);
         if is_idle {
             self.retire(LimitIndex(place as u32));
         }

@@ -87,6 +87,11 @@ impl Backend for MemoryLedger {
         Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
     }
 
+    fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
+        let done = self.locked(|ledger, now| ledger.give_back(request, now));
+        Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
+    }
+
     fn renew(&self, request: &Renew) -> Reply<Result<Moment, LeaseError>> {
         let done = self.locked(|ledger, now| ledger.renew(request, now));
         Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
@@ -111,7 +116,10 @@ impl Backend for MemoryLedger {
     fn watch(&self, key: &Key, watched: bool) {
         // A poisoned ledger answers nobody, so there is nothing to hear of.
         let _ = self.locked(|ledger, now| {
-            if let Some(index) = ledger.limits.existing(key, now) {
+            // One that is watched is made if need be, so that it stays: a new one would not know that it is watched.
+            let index =
+                if watched { ledger.limits.resolve(key, &[], now).ok() } else { ledger.limits.existing(key, now) };
+            if let Some(index) = index {
                 ledger.limits.slot_mut(index).watched = watched;
             }
         });

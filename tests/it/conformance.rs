@@ -1,0 +1,130 @@
+//! What every backend keeps: checks written once against [`harness::Harness`] and run against each ledger.
+
+mod bounds;
+mod changing;
+mod completing;
+mod harness;
+mod leases;
+mod refusing;
+mod reserving;
+mod storms;
+mod templates;
+
+use crate::support::within;
+
+/// Makes a test of each check. Every check has its own ledger, which `$start` makes.
+macro_rules! conformance {
+    ($ledger:ident = $start:path, #[$attribute:meta] { $($feature:ident: $($check:ident),+;)+ }) => {
+        mod $ledger {
+            $(mod $feature {
+                use super::super::*;
+                $(
+                    #[$attribute]
+                    async fn $check() {
+                        within(1_000_000, super::super::$feature::$check($start())).await;
+                    }
+                )+
+            })+
+        }
+    };
+}
+
+conformance! {
+    memory = harness::memory, #[tokio::test(start_paused = true)] {
+        reserving:
+            a_grant_takes_its_amount_of_every_key,
+            a_denied_request_changes_no_balance,
+            a_denied_attempt_is_not_remembered,
+            a_key_named_twice_is_added_up,
+            the_largest_numbers_neither_overflow_nor_pass,
+            what_is_above_the_capacity_never_fits,
+            the_same_request_again_is_the_same_grant_counted_once,
+            the_same_request_again_is_granted_though_nothing_is_free,
+            a_lease_id_in_use_for_something_else_is_an_invalid_request,
+            a_completed_lease_is_finished,
+            an_expired_lease_is_finished;
+        refusing:
+            the_first_reason_wins_wherever_its_key_stands,
+            among_keys_with_one_reason_the_first_in_the_request_is_named,
+            a_decreasing_key_is_retried_after_the_configured_time,
+            every_failing_key_is_listed_in_order_with_what_it_has,
+            a_retry_is_granted_exactly_when_promised,
+            the_promise_counts_only_as_many_holds_as_the_amount_needs,
+            a_bucket_promises_the_millisecond_in_which_the_last_unit_is_whole,
+            a_retry_over_many_keys_is_granted_after_the_longest_wait,
+            a_rolling_window_slides,
+            a_bucket_refills_continuously_up_to_its_capacity,
+            peeking_answers_as_reserving_would_and_charges_nothing,
+            a_peek_of_nothing_asks_about_the_key_alone,
+            a_refusal_counts_at_the_limits_that_stopped_it;
+        completing:
+            concurrency_is_released_whatever_was_used,
+            what_was_not_used_is_free_at_once,
+            the_used_rest_keeps_its_expiry,
+            a_call_that_never_ran_gives_everything_back,
+            a_key_without_an_actual_keeps_what_it_reserved,
+            actuals_of_one_key_are_added_up,
+            a_key_that_is_not_held_changes_nothing,
+            an_unknown_lease_and_one_that_is_over_are_no_error,
+            use_beyond_the_reservation_is_reserved_where_it_fits,
+            overage_that_is_denied_is_only_counted,
+            overage_as_debt_is_only_booked,
+            a_rolling_limit_repays_its_debt_from_what_frees_first,
+            a_bucket_repays_its_debt_before_its_level_rises,
+            what_another_lease_gives_back_pays_the_debt_first;
+        leases:
+            a_hold_that_is_never_completed_frees_at_its_timeout,
+            a_slot_that_expired_is_not_released_a_second_time,
+            renewing_extends_concurrency_from_now,
+            renewing_never_shortens_and_never_passes_the_limits_own_timeout,
+            a_renewed_lease_is_released_by_its_completion,
+            what_is_over_cannot_be_renewed,
+            a_lease_shows_what_it_holds_and_for_whom,
+            a_lease_over_a_deleted_limit_completes,
+            a_limit_defined_anew_knows_nothing_of_the_deleted_one,
+            leases_that_are_over_are_forgotten_in_the_end;
+        changing:
+            a_raise_works_at_once,
+            a_raised_bucket_fills_up_to_its_new_capacity,
+            a_decrease_that_fits_is_applied_at_once,
+            nothing_is_admitted_until_a_decrease_is_applied,
+            a_decrease_is_applied_when_enough_has_expired,
+            a_reservation_finds_a_decrease_that_is_due,
+            a_second_decrease_replaces_the_target,
+            a_raise_ends_a_decrease,
+            the_same_version_again_changes_nothing,
+            a_new_window_concerns_later_reservations,
+            a_shadow_limit_decides_and_counts_and_never_denies,
+            a_shadow_limit_is_charged_only_with_the_others,
+            turning_shadow_off_enforces_what_is_taken,
+            policies_can_change_while_debt_is_owed,
+            a_raise_pays_debt_at_once,
+            the_observer_hears_of_watched_limits_that_free;
+        templates:
+            each_value_has_a_limit_of_its_own,
+            a_template_covers_whole_segments_only,
+            an_exact_definition_beats_a_template_and_more_literals_beat_fewer,
+            looking_makes_no_instance,
+            a_change_of_the_template_reaches_live_instances,
+            an_instance_follows_the_definition_that_is_best_now,
+            a_definition_of_another_kind_starts_anew,
+            a_deleted_template_takes_its_instances_along,
+            idle_instances_are_dropped,
+            an_instance_in_debt_or_watched_is_kept,
+            limits_of_their_own_are_never_dropped,
+            a_definition_counts_for_all_its_instances_also_those_that_are_gone,
+            usages_come_in_pages_that_hold_every_limit_once;
+    }
+}
+
+conformance! {
+    memory_on_threads = harness::memory, #[tokio::test(flavor = "multi_thread", worker_threads = 8)] {
+        storms:
+            ten_thousand_callers_take_exactly_what_a_rolling_limit_has,
+            ten_thousand_callers_take_exactly_what_a_concurrency_limit_has,
+            ten_thousand_callers_take_exactly_what_a_bucket_has,
+            ten_thousand_callers_take_exactly_what_all_limits_have,
+            one_lease_sent_by_all_is_granted_once,
+            a_storm_of_calls_leaves_nothing_held;
+    }
+}

@@ -1,0 +1,223 @@
+//! Changing limits: raising, lowering, shadow mode. A decrease is never stuck.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use tollgate::backends::{Registered, Settled};
+use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage};
+
+use super::harness::Harness;
+use crate::support::{bucket, checked, concurrency, key, one_of_each_kind, rolling};
+
+const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
+
+fn decreasing(to: u64) -> LimitState {
+    LimitState::Decreasing { to: NonZeroU64::new(to).expect("positive") }
+}
+
+pub(crate) async fn a_raise_works_at_once(ledger: Harness) {
+    ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 60)]).await;
+    for key in ["r", "c"] {
+        ledger.grant(&[(key, 10)]).await;
+    }
+    ledger.put_all([rolling("r", 15, 60), concurrency("c", 15, 60)]).await;
+    for key in ["r", "c"] {
+        assert_eq!((ledger.available(key).await, ledger.usage(key).await.capacity), (5, 15));
+        ledger.grant(&[(key, 5)]).await;
+    }
+}
+
+pub(crate) async fn a_raised_bucket_fills_up_to_its_new_capacity(ledger: Harness) {
+    ledger.put(bucket("b", 10, 1, 1)).await;
+    ledger.put(bucket("b", 15, 1, 1)).await;
+    assert_eq!((ledger.available("b").await, ledger.code(&[("b", 11)]).await), (10, String::new()));
+    ledger.sleep_ms(5_000).await;
+    assert_eq!(ledger.available("b").await, 15);
+}
+
+pub(crate) async fn a_decrease_that_fits_is_applied_at_once(ledger: Harness) {
+    ledger.put_all(one_of_each_kind(10, 60)).await;
+    ledger.grant(&KINDS.map(|key| (key, 4))).await;
+    for definition in one_of_each_kind(5, 60) {
+        assert_eq!(ledger.put(definition).await, LimitState::Active);
+    }
+    for key in KINDS {
+        assert_eq!((ledger.available(key).await, ledger.usage(key).await.capacity), (1, 5), "{key}");
+    }
+}
+
+pub(crate) async fn nothing_is_admitted_until_a_decrease_is_applied(ledger: Harness) {
+    ledger.put_all(one_of_each_kind(10, 600)).await;
+    for (kind, lower) in KINDS.into_iter().zip(one_of_each_kind(5, 600)) {
+        let (first, second) = (ledger.grant(&[(kind, 4)]).await, ledger.grant(&[(kind, 3)]).await);
+        assert_eq!(ledger.put(lower).await, decreasing(5));
+        assert_eq!(ledger.usage(kind).await.state, decreasing(5));
+        let refusal = ledger.refuse(&[(kind, 1)]).await;
+        assert_eq!((refusal.reason.code(), refusal.retry_after_ms()), (format!("limit_decreasing:{kind}"), 10_000));
+        ledger.end(second, &[(kind, 0)]).await; // The completion drives it: 6 are free, 5 must be.
+        let usage = ledger.usage(kind).await;
+        assert_eq!((usage.state, usage.capacity, usage.available), (LimitState::Active, 5, 1), "{kind}");
+        ledger.grant(&[(kind, 1)]).await;
+        ledger.end(first, &[]).await;
+    }
+}
+
+pub(crate) async fn a_decrease_is_applied_when_enough_has_expired(ledger: Harness) {
+    ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 60), bucket("b", 10, 1, 10)]).await;
+    for key in ["r", "c", "b"] {
+        ledger.grant(&[(key, 4)]).await;
+    }
+    ledger.sleep_ms(1_000).await;
+    for key in ["r", "c", "b"] {
+        ledger.grant(&[(key, 4)]).await;
+    }
+    // 2 are free and 5 must be; a tenth of a unit has flowed into the bucket.
+    let lower = [bucket("b", 5, 1, 10), rolling("r", 5, 60), concurrency("c", 5, 60)];
+    for fields in lower {
+        assert_eq!(ledger.put(fields).await, decreasing(5));
+    }
+    for (text, wait) in [("b", 29_000), ("r", 30_000), ("c", 0)] {
+        if wait != 0 {
+            let Settled::Decreasing { next_change } = ledger.settle(text).await else { panic!("{text} is decreasing") };
+            assert!(next_change.is_some(), "{text}: a timer must drive it");
+            ledger.sleep_ms(wait - 1).await;
+            assert_eq!(ledger.code(&[(text, 1)]).await, format!("limit_decreasing:{text}"), "1 ms early");
+            ledger.sleep_ms(1).await;
+        }
+        assert_eq!(ledger.settle(text).await, Settled::Active, "{text}");
+        assert_eq!(ledger.usage(text).await.capacity, 5, "{text}");
+    }
+}
+
+pub(crate) async fn a_reservation_finds_a_decrease_that_is_due(ledger: Harness) {
+    ledger.put(concurrency("c", 10, 60)).await;
+    ledger.grant(&[("c", 8)]).await;
+    assert_eq!(ledger.put(concurrency("c", 5, 60)).await, decreasing(5));
+    ledger.sleep_ms(60_000).await;
+    let _ = ledger.reserve(&[("c", 1)]).await; // Drives it, whatever it is told itself.
+    ledger.grant(&[("c", 4)]).await;
+    assert_eq!(ledger.usage("c").await.capacity, 5);
+}
+
+pub(crate) async fn a_second_decrease_replaces_the_target(ledger: Harness) {
+    ledger.put(concurrency("c", 10, 60)).await;
+    let (big, small) = (ledger.grant(&[("c", 4)]).await, ledger.grant(&[("c", 3)]).await);
+    assert_eq!(ledger.put(concurrency("c", 5, 60)).await, decreasing(5));
+    assert_eq!(ledger.put(concurrency("c", 2, 60)).await, decreasing(2));
+    ledger.end(small, &[]).await;
+    assert_eq!(ledger.usage("c").await.state, decreasing(2), "5 would fit by now, 2 does not");
+    assert_eq!(ledger.put(concurrency("c", 4, 60)).await, LimitState::Active);
+    assert_eq!((ledger.available("c").await, ledger.usage("c").await.capacity), (0, 4));
+    ledger.end(big, &[]).await;
+    assert_eq!(ledger.available("c").await, 4);
+}
+
+pub(crate) async fn a_raise_ends_a_decrease(ledger: Harness) {
+    for (raised, available) in [(10, 3), (12, 5)] {
+        ledger.put(concurrency("c", 10, 60)).await;
+        let lease = ledger.grant(&[("c", 7)]).await;
+        assert_eq!(ledger.put(concurrency("c", 5, 60)).await, decreasing(5));
+        assert_eq!(ledger.put(concurrency("c", raised, 60)).await, LimitState::Active);
+        assert_eq!(ledger.available("c").await, available);
+        ledger.end(lease, &[]).await;
+    }
+}
+
+pub(crate) async fn the_same_version_again_changes_nothing(ledger: Harness) {
+    ledger.put(concurrency("c", 10, 60)).await;
+    ledger.grant(&[("c", 7)]).await;
+    let lower = Arc::new(Registered { definition: checked(concurrency("c", 5, 60)), version: 99 });
+    for _ in 0..2 {
+        assert_eq!(ledger.backend.apply(&lower).get().await, Ok(decreasing(5)));
+    }
+    let older = Arc::new(Registered { definition: checked(concurrency("c", 50, 60)), version: 98 });
+    ledger.backend.apply(&older).get().await.expect("the ledger answers");
+    assert_eq!(ledger.usage("c").await.state, decreasing(5), "an older version comes too late");
+}
+
+pub(crate) async fn a_new_window_concerns_later_reservations(ledger: Harness) {
+    ledger.put(rolling("r", 10, 60)).await;
+    ledger.grant(&[("r", 5)]).await;
+    ledger.put(rolling("r", 10, 10)).await;
+    ledger.grant(&[("r", 5)]).await;
+    ledger.sleep_ms(10_000).await;
+    assert_eq!(ledger.available("r").await, 5);
+    ledger.sleep_ms(49_999).await;
+    assert_eq!(ledger.available("r").await, 5);
+    ledger.sleep_ms(1).await;
+    assert_eq!(ledger.available("r").await, 10);
+}
+
+pub(crate) async fn a_shadow_limit_decides_and_counts_and_never_denies(ledger: Harness) {
+    let shadow = |fields| DefinitionFields { mode: Mode::Shadow, ..fields };
+    ledger.put_all(one_of_each_kind(10, 60).map(shadow)).await;
+    for key in KINDS {
+        ledger.grant(&[(key, 10)]).await;
+        let beyond = ledger.grant(&[(key, 5)]).await;
+        ledger.grant(&[(key, 11)]).await;
+        assert_eq!(ledger.peek(&[(key, 1)]).await, Ok(()));
+        let usage = ledger.usage(key).await;
+        assert_eq!((usage.available, usage.counters.would_deny, usage.counters.denied), (0, 2, 0), "{key}");
+        ledger.end(beyond, &[(key, 1)]).await;
+    }
+    assert_eq!((ledger.totals().granted, ledger.totals().denied), (9, 0));
+    assert_eq!(ledger.code(&[("unknown", 1)]).await, "unknown_limit_key:unknown");
+}
+
+pub(crate) async fn a_shadow_limit_is_charged_only_with_the_others(ledger: Harness) {
+    ledger.put(DefinitionFields { mode: Mode::Shadow, ..concurrency("shadow", 10, 60) }).await;
+    ledger.put(concurrency("c", 1, 60)).await;
+    ledger.grant(&[("c", 1), ("shadow", 10)]).await;
+    let refusal = ledger.refuse(&[("shadow", 1), ("c", 1)]).await;
+    assert_eq!(refusal.denied.iter().map(|denied| &denied.key).collect::<Vec<_>>(), [&key("c")]);
+    assert_eq!(ledger.available("shadow").await, 0);
+    ledger.sleep_ms(60_000).await;
+    assert_eq!((ledger.available("shadow").await, ledger.available("c").await), (10, 1));
+}
+
+pub(crate) async fn turning_shadow_off_enforces_what_is_taken(ledger: Harness) {
+    let shadow = |fields| DefinitionFields { mode: Mode::Shadow, ..fields };
+    ledger.put(shadow(rolling("r", 10, 60))).await;
+    for _ in 0..3 {
+        ledger.grant(&[("r", 6)]).await;
+    }
+    ledger.put(rolling("r", 10, 60)).await;
+    assert_eq!(ledger.code(&[("r", 1)]).await, "");
+    ledger.sleep_ms(60_000).await;
+    ledger.grant(&[("r", 10)]).await;
+}
+
+pub(crate) async fn policies_can_change_while_debt_is_owed(ledger: Harness) {
+    let with = |overage| DefinitionFields { overage, ..bucket("b", 10, 1, 1) };
+    ledger.put(with(Overage::Repay)).await;
+    let lease = ledger.grant(&[("b", 10)]).await;
+    ledger.end(lease, &[("b", 15)]).await;
+    ledger.put(with(Overage::Debt)).await;
+    ledger.put(with(Overage::Repay)).await;
+    ledger.sleep_ms(15_000).await;
+    assert_eq!((ledger.available("b").await, ledger.usage("b").await.debt), (10, 0));
+}
+
+pub(crate) async fn a_raise_pays_debt_at_once(ledger: Harness) {
+    let repay = |capacity| DefinitionFields { overage: Overage::Repay, ..rolling("r", capacity, 60) };
+    ledger.put(repay(10)).await;
+    let lease = ledger.grant(&[("r", 5)]).await;
+    ledger.end(lease, &[("r", 12)]).await;
+    assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (0, 2));
+    ledger.put(repay(13)).await;
+    assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (1, 0));
+}
+
+pub(crate) async fn the_observer_hears_of_watched_limits_that_free(ledger: Harness) {
+    ledger.put_all(one_of_each_kind(10, 600)).await;
+    for kind in KINDS {
+        let (first, second) = (ledger.grant(&[(kind, 4)]).await, ledger.grant(&[(kind, 4)]).await);
+        ledger.end(first, &[(kind, 0)]).await;
+        assert_eq!(ledger.freed(), Vec::<String>::new(), "nobody watches {kind}");
+        ledger.backend.watch(&key(kind), true);
+        ledger.end(second, &[(kind, 0)]).await;
+        assert_eq!(ledger.freed(), [kind]);
+    }
+    ledger.remove("rolling").await;
+    assert_eq!(ledger.freed(), ["rolling"], "it is gone, which its waiters must learn");
+}

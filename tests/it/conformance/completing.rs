@@ -1,0 +1,184 @@
+//! Completing: what was not used is free at once, what was used beyond the reservation is charged by its policy.
+
+use tollgate::policy::{DefinitionFields, LeaseError, LeaseId, Overage};
+
+use super::harness::Harness;
+use crate::support::{bucket, concurrency, key, one_of_each_kind, rolling};
+
+pub(crate) async fn concurrency_is_released_whatever_was_used(ledger: Harness) {
+    ledger.put(concurrency("c", 10, 1_000)).await;
+    let cases: [&[(&str, u64)]; 5] = [&[], &[("c", 0)], &[("c", 3)], &[("c", 7)], &[("c", u64::MAX)]];
+    for actuals in cases {
+        let lease = ledger.grant(&[("c", 7)]).await;
+        assert_eq!(ledger.available("c").await, 3);
+        ledger.end(lease, actuals).await;
+        assert_eq!((ledger.available("c").await, ledger.usage("c").await.debt), (10, 0), "{actuals:?}");
+    }
+}
+
+pub(crate) async fn what_was_not_used_is_free_at_once(ledger: Harness) {
+    ledger.put_all(one_of_each_kind(10, 60)).await;
+    for (key, after_the_rest_frees) in [("rolling", 10), ("token_bucket", 10)] {
+        let lease = ledger.grant(&[(key, 8)]).await;
+        ledger.end(lease, &[(key, 3)]).await;
+        assert_eq!(ledger.available(key).await, 7, "{key}");
+        ledger.sleep_ms(60_000).await;
+        assert_eq!(ledger.available(key).await, after_the_rest_frees, "{key}");
+    }
+}
+
+pub(crate) async fn the_used_rest_keeps_its_expiry(ledger: Harness) {
+    ledger.put(rolling("r", 10, 60)).await;
+    let lease = ledger.grant(&[("r", 8)]).await;
+    ledger.sleep_ms(30_000).await;
+    ledger.end(lease, &[("r", 3)]).await;
+    ledger.sleep_ms(29_999).await;
+    assert_eq!(ledger.available("r").await, 7);
+    ledger.sleep_ms(1).await;
+    assert_eq!(ledger.available("r").await, 10);
+}
+
+pub(crate) async fn a_call_that_never_ran_gives_everything_back(ledger: Harness) {
+    ledger.put_all(one_of_each_kind(10, 60)).await;
+    let keys = ["rolling", "concurrency", "token_bucket"];
+    let lease = ledger.grant(&keys.map(|key| (key, 10))).await;
+    ledger.sleep_ms(1).await;
+    ledger.end(lease, &keys.map(|key| (key, 0))).await;
+    for key in keys {
+        assert_eq!(ledger.available(key).await, 10, "{key}");
+    }
+}
+
+pub(crate) async fn a_key_without_an_actual_keeps_what_it_reserved(ledger: Harness) {
+    ledger.put_all(one_of_each_kind(10, 60)).await;
+    let lease = ledger.grant(&[("rolling", 4), ("token_bucket", 5), ("concurrency", 6)]).await;
+    ledger.end(lease, &[("token_bucket", 1)]).await;
+    assert_eq!((ledger.available("rolling").await, ledger.available("token_bucket").await), (6, 9));
+    assert_eq!(ledger.available("concurrency").await, 10);
+}
+
+pub(crate) async fn actuals_of_one_key_are_added_up(ledger: Harness) {
+    ledger.put(rolling("r", 10, 60)).await;
+    let lease = ledger.grant(&[("r", 8)]).await;
+    ledger.end(lease, &[("r", 1), ("r", 2)]).await;
+    assert_eq!(ledger.available("r").await, 7);
+}
+
+pub(crate) async fn a_key_that_is_not_held_changes_nothing(ledger: Harness) {
+    ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 60), rolling("other", 10, 60)]).await;
+    let lease = ledger.grant(&[("r", 4), ("c", 4)]).await;
+    for stray in ["other", "unknown"] {
+        let refused = ledger.complete(lease, &[("r", 1), (stray, 1)]).await;
+        assert_eq!(refused, Err(LeaseError::KeyNotHeld(key(stray))));
+    }
+    assert_eq!((ledger.available("r").await, ledger.available("c").await), (6, 6));
+    assert!(ledger.is_live(lease).await);
+    ledger.end(lease, &[("r", 1)]).await;
+    assert_eq!((ledger.available("r").await, ledger.available("c").await), (9, 10));
+}
+
+pub(crate) async fn an_unknown_lease_and_one_that_is_over_are_no_error(ledger: Harness) {
+    ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 10)]).await;
+    assert_eq!(ledger.complete(LeaseId::generate(), &[("r", 1)]).await, Ok(()));
+    let lease = ledger.grant(&[("r", 5), ("c", 5)]).await;
+    ledger.end(lease, &[("r", 2)]).await;
+    for again in [0, 5, 100] {
+        assert_eq!(ledger.complete(lease, &[("r", again)]).await, Ok(()));
+    }
+    assert_eq!(ledger.available("r").await, 8, "only the first completion counts");
+    let expired = ledger.grant(&[("r", 5)]).await;
+    ledger.sleep_ms(60_000).await;
+    assert_eq!(ledger.complete(expired, &[("r", 100)]).await, Ok(()));
+    assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (10, 0));
+}
+
+pub(crate) async fn use_beyond_the_reservation_is_reserved_where_it_fits(ledger: Harness) {
+    ledger.put_all(one_of_each_kind(10, 60)).await;
+    let lease = ledger.grant(&[("rolling", 2), ("token_bucket", 2)]).await;
+    ledger.sleep_ms(6_000).await;
+    ledger.end(lease, &[("rolling", 7), ("token_bucket", 7)]).await;
+    assert_eq!((ledger.available("rolling").await, ledger.available("token_bucket").await), (3, 4));
+    for key in ["rolling", "token_bucket"] {
+        let usage = ledger.usage(key).await;
+        assert_eq!((usage.debt, usage.counters.overage), (0, 0), "{key}");
+    }
+    ledger.sleep_ms(54_000).await;
+    assert_eq!(ledger.available("rolling").await, 5, "the excess counts from when it was charged");
+    ledger.sleep_ms(6_000).await;
+    assert_eq!(ledger.available("rolling").await, 10);
+}
+
+/// Reserves 5 of 10 of `definition`, uses 12, and says what is available and owed then.
+async fn overuse(ledger: &Harness, definition: DefinitionFields) -> (u64, u128, u64) {
+    let key = definition.key.clone();
+    ledger.put(definition).await;
+    let lease = ledger.grant(&[(&key, 5)]).await;
+    ledger.end(lease, &[(&key, 12)]).await;
+    let usage = ledger.usage(&key).await;
+    (usage.available, usage.debt, usage.counters.overage)
+}
+
+pub(crate) async fn overage_that_is_denied_is_only_counted(ledger: Harness) {
+    for definition in [rolling("r", 10, 60), bucket("b", 10, 1, 6)] {
+        let key = definition.key.clone();
+        let definition = DefinitionFields { overage: Overage::Deny, ..definition };
+        assert_eq!(overuse(&ledger, definition).await, (0, 0, 2), "{key}");
+        ledger.sleep_ms(60_000).await;
+        assert_eq!(ledger.available(&key).await, 10, "{key}");
+    }
+}
+
+pub(crate) async fn overage_as_debt_is_only_booked(ledger: Harness) {
+    for definition in [rolling("r", 10, 60), bucket("b", 10, 1, 6)] {
+        let key = definition.key.clone();
+        assert_eq!(overuse(&ledger, definition).await, (0, 2, 2), "{key}");
+        ledger.sleep_ms(60_000).await;
+        assert_eq!((ledger.available(&key).await, ledger.usage(&key).await.debt), (10, 2), "{key}");
+        ledger.grant(&[(&key, 10)]).await;
+    }
+}
+
+pub(crate) async fn a_rolling_limit_repays_its_debt_from_what_frees_first(ledger: Harness) {
+    ledger.put(DefinitionFields { overage: Overage::Repay, ..rolling("r", 10, 60) }).await;
+    let early = ledger.grant(&[("r", 4)]).await;
+    ledger.sleep_ms(10_000).await;
+    let late = ledger.grant(&[("r", 6)]).await;
+    ledger.end(late, &[("r", 9)]).await;
+    ledger.end(early, &[]).await;
+    assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (0, 3));
+    if ledger.knows_waits {
+        assert_eq!(ledger.refuse(&[("r", 1)]).await.retry_after_ms(), 50_000);
+        assert_eq!(ledger.refuse(&[("r", 2)]).await.retry_after_ms(), 60_000, "3 of the 4 that free first are owed");
+    }
+    ledger.sleep_ms(49_999).await;
+    assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (0, 3));
+    ledger.sleep_ms(1).await;
+    assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (1, 0));
+    ledger.sleep_ms(10_000).await;
+    assert_eq!(ledger.available("r").await, 10);
+}
+
+pub(crate) async fn a_bucket_repays_its_debt_before_its_level_rises(ledger: Harness) {
+    let definition = DefinitionFields { overage: Overage::Repay, ..bucket("b", 10, 1, 1) };
+    assert_eq!(overuse(&ledger, definition).await, (0, 2, 2));
+    if ledger.knows_waits {
+        assert_eq!(ledger.refuse(&[("b", 3)]).await.retry_after_ms(), 5_000);
+    }
+    for (available, debt) in [(0, 1), (0, 0), (1, 0), (2, 0), (3, 0)] {
+        ledger.sleep_ms(1_000).await;
+        assert_eq!((ledger.available("b").await, ledger.usage("b").await.debt), (available, debt));
+    }
+}
+
+pub(crate) async fn what_another_lease_gives_back_pays_the_debt_first(ledger: Harness) {
+    let repay = |fields| DefinitionFields { overage: Overage::Repay, ..fields };
+    ledger.put_all([repay(rolling("r", 10, 60)), repay(bucket("b", 10, 1, 600))]).await;
+    for key in ["r", "b"] {
+        let other = ledger.grant(&[(key, 5)]).await;
+        let lease = ledger.grant(&[(key, 5)]).await;
+        ledger.end(lease, &[(key, 9)]).await;
+        assert_eq!((ledger.available(key).await, ledger.usage(key).await.debt), (0, 4), "{key}");
+        ledger.end(other, &[(key, 0)]).await;
+        assert_eq!((ledger.available(key).await, ledger.usage(key).await.debt), (1, 0), "{key}");
+    }
+}

@@ -1,0 +1,173 @@
+//! A ledger under test, and what it was told.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tollgate::backends::memory::MemoryLedger;
+use tollgate::backends::{Backend, Observer, Registered, Settled, Totals, Usage};
+use tollgate::clock::Clock;
+use tollgate::config::{MemorySettings, Settings};
+use tollgate::policy::{
+    Amounts, Complete, DefinitionFields, Key, LeaseError, LeaseId, LimitState, Reason, Refusal, Renew, Reserve, Seconds,
+};
+
+use crate::support::{checked, key, pattern, request, used};
+
+/// A ledger and the ways in which ledgers may differ.
+pub(crate) struct Harness {
+    pub(crate) backend: Arc<dyn Backend>,
+    /// How much later than promised it may free. Zero for a ledger that counts nanoseconds.
+    pub(crate) late_ms_max: u64,
+    /// Whether a refusal says exactly when the amount will be free.
+    pub(crate) knows_waits: bool,
+    freed: Arc<Freed>,
+    next_version: AtomicU64,
+}
+
+/// What the ledger has told its observer.
+#[derive(Default)]
+struct Freed(Mutex<Vec<Key>>);
+
+impl Observer for Freed {
+    fn capacity_freed(&self, key: &Key) {
+        self.0.lock().expect("only pushes and takes").push(key.clone());
+    }
+}
+
+/// The ledger in memory.
+pub(crate) fn memory() -> Harness {
+    memory_with(MemorySettings::default())
+}
+
+/// The ledger in memory with other bounds.
+pub(crate) fn memory_with(memory: MemorySettings) -> Harness {
+    let freed = Arc::<Freed>::default();
+    let observer: Arc<dyn Observer> = Arc::<Freed>::clone(&freed);
+    let settings = Settings { memory, ..Settings::default() };
+    let backend = Arc::new(MemoryLedger::new(Clock::start(), &settings, observer));
+    Harness { backend, late_ms_max: 0, knows_waits: true, freed, next_version: AtomicU64::new(1) }
+}
+
+impl Harness {
+    pub(crate) async fn put(&self, fields: DefinitionFields) -> LimitState {
+        let version = self.next_version.fetch_add(1, Ordering::Relaxed);
+        let registered = Arc::new(Registered { definition: checked(fields), version });
+        self.backend.apply(&registered).get().await.expect("applied")
+    }
+
+    pub(crate) async fn put_all(&self, definitions: impl IntoIterator<Item = DefinitionFields>) {
+        for fields in definitions {
+            self.put(fields).await;
+        }
+    }
+
+    pub(crate) async fn remove(&self, text: &str) {
+        self.backend.remove(&pattern(text)).get().await.expect("removed");
+    }
+
+    pub(crate) async fn send(&self, request: &Reserve) -> Result<LeaseId, Refusal> {
+        let answer = self.backend.reserve(request).get().await;
+        answer.map(|grant| grant.lease_id).map_err(|refusal| *refusal)
+    }
+
+    pub(crate) async fn reserve(&self, requirements: &[(&str, u64)]) -> Result<LeaseId, Refusal> {
+        self.send(&request(requirements)).await
+    }
+
+    /// Reserves what must fit.
+    #[track_caller]
+    pub(crate) fn grant(&self, requirements: &[(&str, u64)]) -> impl Future<Output = LeaseId> {
+        let caller = std::panic::Location::caller();
+        let (request, backend) = (request(requirements), Arc::clone(&self.backend));
+        async move {
+            let answer = backend.reserve(&request).get().await;
+            answer.unwrap_or_else(|refusal| panic!("{caller}: {refusal}")).lease_id
+        }
+    }
+
+    /// Reserves what must be refused.
+    #[track_caller]
+    pub(crate) fn refuse(&self, requirements: &[(&str, u64)]) -> impl Future<Output = Refusal> {
+        let caller = std::panic::Location::caller();
+        let (request, backend) = (request(requirements), Arc::clone(&self.backend));
+        async move {
+            let answer = backend.reserve(&request).get().await;
+            *answer.err().unwrap_or_else(|| panic!("{caller}: granted {:?}", request.amounts))
+        }
+    }
+
+    /// The `error` of a request that must be refused.
+    #[track_caller]
+    pub(crate) fn code(&self, requirements: &[(&str, u64)]) -> impl Future<Output = String> {
+        let refusal = self.refuse(requirements);
+        async move { refusal.await.reason.code() }
+    }
+
+    pub(crate) async fn peek(&self, requirements: &[(&str, u64)]) -> Result<(), Refusal> {
+        let keyed = requirements.iter().map(|(text, amount)| (key(text), *amount));
+        let amounts = Amounts::to_peek(keyed).expect("a good peek");
+        self.backend.peek(&amounts).get().await.map_err(|refusal| *refusal)
+    }
+
+    pub(crate) async fn complete(&self, lease_id: LeaseId, actuals: &[(&str, u64)]) -> Result<(), LeaseError> {
+        self.backend.complete(&Complete { lease_id, actuals: used(actuals) }).get().await
+    }
+
+    /// Completes a lease, which must be possible.
+    #[track_caller]
+    pub(crate) fn end(&self, lease_id: LeaseId, actuals: &[(&str, u64)]) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        let completing = self.backend.complete(&Complete { lease_id, actuals: used(actuals) });
+        async move { completing.get().await.unwrap_or_else(|error| panic!("{caller}: {error}")) }
+    }
+
+    pub(crate) async fn renew(&self, lease_id: LeaseId, seconds: Option<u64>) -> Result<(), LeaseError> {
+        let timeout = seconds.map(|seconds| Seconds::new(seconds).expect("a timeout"));
+        self.backend.renew(&Renew { lease_id, timeout }).get().await.map(drop)
+    }
+
+    pub(crate) async fn usage(&self, text: &str) -> Usage {
+        self.backend.usage(&key(text)).get().await.expect("the ledger answers").expect("a limit with this key")
+    }
+
+    pub(crate) async fn available(&self, text: &str) -> u64 {
+        self.usage(text).await.available
+    }
+
+    pub(crate) async fn settle(&self, text: &str) -> Settled {
+        self.backend.settle(&key(text)).get().await.expect("the ledger answers")
+    }
+
+    pub(crate) async fn is_live(&self, lease_id: LeaseId) -> bool {
+        let view = self.backend.lease(lease_id).get().await.expect("the ledger answers");
+        view.is_some_and(|view| view.is_live)
+    }
+
+    /// A whole round of housekeeping, from wherever the last one ended.
+    pub(crate) fn sweep(&self) {
+        while self.backend.sweep() {}
+        while self.backend.sweep() {}
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.backend.totals()
+    }
+
+    /// The keys that the observer was told of since the last look.
+    pub(crate) fn freed(&self) -> Vec<String> {
+        let keys = std::mem::take(&mut *self.freed.0.lock().expect("only pushes and takes"));
+        keys.iter().map(Key::to_string).collect()
+    }
+
+    /// Lets `ms` pass, and as much more as this ledger may be late.
+    pub(crate) async fn sleep_ms(&self, ms: u64) {
+        crate::support::sleep_ms(ms + self.late_ms_max).await;
+    }
+}
+
+/// The keys of a denial, with the milliseconds to wait for each.
+pub(crate) fn denied(refusal: &Refusal) -> Vec<(&str, u64)> {
+    assert_eq!(refusal.reason, Reason::Denied);
+    let waits = refusal.denied.iter().map(|denied| (denied.key.as_str(), denied.retry_after.as_millis() as u64));
+    waits.collect()
+}

@@ -1,0 +1,191 @@
+//! One limit of the model. Rolling and concurrency limits are a list of holds; a bucket is an exact fraction.
+
+use tollgate::policy::{DefinitionFields, Overage};
+
+/// A bucket counts in 40 000ths of a unit: with the refill periods that are tested each millisecond brings a whole number.
+pub(super) const UNIT: u128 = 40_000;
+/// The refill periods, in seconds, for which that is so.
+pub(super) const PERIODS: [u64; 6] = [1, 2, 4, 5, 8, 10];
+/// A lease on a bucket lives this long at least.
+const BUCKET_LEASE_MIN_MS: u64 = 600_000;
+
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    number: u64,
+    pub(super) amount: u64,
+    pub(super) expires_at: u64,
+}
+
+pub(super) struct Limit {
+    pub(super) fields: DefinitionFields,
+    pub(super) capacity: u64,
+    pub(super) pending: Option<u64>,
+    pub(super) debt: u128,
+    holds: Vec<Hold>,
+    level: u128,
+    owed: u128,
+    refilled_at: u64,
+}
+
+impl Limit {
+    pub(super) fn new(fields: DefinitionFields, now: u64) -> Self {
+        let capacity = fields.capacity;
+        let level = u128::from(capacity) * UNIT;
+        Self { fields, capacity, pending: None, debt: 0, holds: Vec::new(), level, owed: 0, refilled_at: now }
+    }
+
+    pub(super) fn redefine(&mut self, fields: DefinitionFields, now: u64) {
+        self.advance(now);
+        let wanted = fields.capacity;
+        self.pending = (wanted < self.capacity).then_some(wanted);
+        self.capacity = self.capacity.max(wanted);
+        self.fields = fields;
+        self.apply_decrease(now);
+        self.advance(now);
+    }
+
+    pub(super) fn is_concurrency(&self) -> bool {
+        self.fields.kind == "concurrency"
+    }
+
+    fn is_bucket(&self) -> bool {
+        self.fields.kind == "token_bucket"
+    }
+
+    /// How long a hold lives.
+    fn period_ms(&self) -> u64 {
+        1_000 * self.fields.window_seconds.or(self.fields.timeout_seconds).expect("no bucket")
+    }
+
+    fn per_ms(&self) -> u128 {
+        let (amount, seconds) = (self.fields.refill_amount.expect("a bucket"), self.fields.refill_seconds);
+        u128::from(amount) * UNIT / 1_000 / u128::from(seconds.expect("a bucket"))
+    }
+
+    /// Lets time pass.
+    pub(super) fn advance(&mut self, now: u64) {
+        if self.is_bucket() {
+            self.pay_in(u128::from(now - self.refilled_at) * self.per_ms());
+            self.refilled_at = now;
+        }
+        self.holds.retain(|hold| now < hold.expires_at);
+        if self.fields.overage == Overage::Repay {
+            let overdrawn = if self.is_bucket() {
+                self.owed.div_ceil(UNIT)
+            } else {
+                u128::from(self.held().saturating_sub(self.capacity))
+            };
+            self.debt = self.debt.min(overdrawn);
+        }
+    }
+
+    fn pay_in(&mut self, amount: u128) {
+        let paid = amount.min(self.owed);
+        self.owed -= paid;
+        self.level = (self.level + amount - paid).min(u128::from(self.capacity) * UNIT);
+    }
+
+    fn held(&self) -> u64 {
+        self.holds.iter().map(|hold| hold.amount).sum()
+    }
+
+    pub(super) fn available(&mut self, now: u64) -> u64 {
+        self.advance(now);
+        if self.is_bucket() { (self.level / UNIT) as u64 } else { self.capacity.saturating_sub(self.held()) }
+    }
+
+    /// Why `amount` does not fit, and for how long; `None` if it does.
+    pub(super) fn refusal(&mut self, amount: u64, now: u64) -> Option<(&'static str, u64)> {
+        if self.pending.unwrap_or(self.capacity) < amount {
+            return Some(("never_fits", 0));
+        }
+        if self.pending.is_some() {
+            return Some(("limit_decreasing", 10_000));
+        }
+        if amount <= self.available(now) && (self.is_bucket() || self.held() + amount <= self.capacity) {
+            return None;
+        }
+        if self.is_bucket() {
+            let missing = u128::from(amount) * UNIT + self.owed - self.level;
+            return Some(("", missing.div_ceil(self.per_ms()) as u64));
+        }
+        let mut by_expiry = self.holds.clone();
+        by_expiry.sort_by_key(|hold| hold.expires_at);
+        let mut held = self.held();
+        let last = by_expiry.iter().find(|hold| {
+            held -= hold.amount;
+            held + amount <= self.capacity
+        });
+        Some(("", last.expect("it fits once all else is free").expires_at - now))
+    }
+
+    pub(super) fn reserve(&mut self, number: u64, amount: u64, now: u64) -> Hold {
+        let available = self.available(now);
+        if self.is_bucket() {
+            self.level -= u128::from(amount.min(available)) * UNIT;
+            let fill_ms = (u128::from(self.capacity) * UNIT).div_ceil(self.per_ms()) as u64;
+            return Hold { number, amount, expires_at: now + fill_ms.max(BUCKET_LEASE_MIN_MS) };
+        }
+        let hold = Hold { number, amount, expires_at: now + self.period_ms() };
+        self.holds.push(hold.clone());
+        hold
+    }
+
+    pub(super) fn complete(&mut self, hold: &Hold, actual: u64, overage: u64, now: u64) {
+        self.advance(now);
+        if self.is_concurrency() {
+            self.holds.retain(|other| other.number != hold.number);
+            return;
+        }
+        let unused = hold.amount.saturating_sub(actual);
+        if self.is_bucket() {
+            self.pay_in(u128::from(unused) * UNIT);
+        } else if let Some(entry) = self.holds.iter_mut().find(|other| other.number == hold.number) {
+            entry.amount -= unused;
+        }
+        let excess = actual.saturating_sub(hold.amount);
+        let fitting = excess.min(self.available(now));
+        self.charge(fitting, overage, now);
+        let rest = excess - fitting;
+        if self.fields.overage != Overage::Deny {
+            self.debt += u128::from(rest);
+        }
+        if self.fields.overage == Overage::Repay {
+            self.charge(rest, overage, now);
+        }
+        self.advance(now);
+    }
+
+    /// Takes what was used, whether it fits or not.
+    fn charge(&mut self, amount: u64, number: u64, now: u64) {
+        if self.is_bucket() {
+            let taken = (u128::from(amount) * UNIT).min(self.level / UNIT * UNIT);
+            self.level -= taken;
+            self.owed += u128::from(amount) * UNIT - taken;
+        } else if amount != 0 {
+            self.holds.push(Hold { number, amount, expires_at: now + self.period_ms() });
+        }
+    }
+
+    pub(super) fn renew(&mut self, hold: &mut Hold, seconds: Option<u64>, now: u64) {
+        if self.is_concurrency() {
+            let timeout_ms = seconds.map_or(u64::MAX, |seconds| seconds * 1_000).min(self.period_ms());
+            hold.expires_at = hold.expires_at.max(now + timeout_ms);
+            self.advance(now);
+            let entry = self.holds.iter_mut().find(|other| other.number == hold.number);
+            entry.expect("it lives").expires_at = hold.expires_at;
+        }
+    }
+
+    pub(super) fn apply_decrease(&mut self, now: u64) {
+        let available = self.available(now);
+        let Some(target) = self.pending else { return };
+        let gap = self.capacity - target;
+        if gap <= available {
+            self.level -= if self.is_bucket() { u128::from(gap) * UNIT } else { 0 };
+            self.capacity = target;
+            self.pending = None;
+            self.level = self.level.min(u128::from(target) * UNIT);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The HTTP face, over real sockets.
+
+mod access;
+mod acquire;
+mod bounds;
+mod errors;
+mod limits;
+mod observe;
+mod page;
+mod reserve;
+mod server;

@@ -1,0 +1,9 @@
+//! Waiting for capacity: acquire through a running tollgate, on paused time.
+
+mod crashing;
+mod leaving;
+mod line;
+mod many_keys;
+mod order;
+mod storm;
+mod waking;
