@@ -8,7 +8,6 @@ use tollgate::actors::Status;
 use tollgate::policy::{LimitState, Reserve};
 
 use super::{capacity, end, pattern, restart, rolling, saved, start};
-use crate::support::within;
 
 #[tokio::test]
 async fn definitions_changes_deletions_and_versions_are_kept() {
