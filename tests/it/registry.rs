@@ -5,7 +5,6 @@ mod refused;
 mod saved;
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 use tollgate::Tollgate;
@@ -37,21 +36,14 @@ async fn start(directory: &Path) -> Tollgate {
     try_start(directory).await.expect("it starts")
 }
 
-/// Ends it, and waits until another may use its directory.
-async fn end(tollgate: Tollgate, directory: &Path) {
+/// Ends it; another may then use its directory, whoever still holds a handle.
+async fn end(tollgate: &Tollgate) {
     tollgate.shutdown().await;
-    drop(tollgate);
-    let lock = std::fs::File::open(directory.join("limits.json.lock")).expect("it was made");
-    within(20, async {
-        while lock.try_lock().is_err() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
+    within(20, tollgate.ended()).await;
 }
 
 async fn restart(tollgate: Tollgate, directory: &Path) -> Tollgate {
-    end(tollgate, directory).await;
+    end(&tollgate).await;
     start(directory).await
 }
 

@@ -79,7 +79,7 @@ async fn while_the_disk_is_gone_changes_are_refused_and_nothing_else_is() {
 async fn lowered_on_a_full_disk(directory: &Path) -> Tollgate {
     let tollgate = start(directory).await;
     tollgate.put_limit(rolling("a", 10)).await.expect("it is taken");
-    end(tollgate, directory).await;
+    end(&tollgate).await;
     let mut entries = saved(directory);
     entries[0]["status"] = json!("decreasing");
     entries[0]["pending_decrease_to"] = json!(4);
