@@ -1,4 +1,4 @@
-//! `POST /v1/reserve` over four keys against a bare axum route that reads and answers the same JSON and decides nothing.
+//! `POST /v1/reserve` over four keys against a bare axum route that reads and answers the same JSON, deciding nothing.
 //! Each server has a runtime of its own with one thread, the clients have a third; the servers take turns.
 
 mod bare;

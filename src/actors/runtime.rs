@@ -80,7 +80,7 @@ impl Runtime {
 
     /// Grants all that is asked for, or charges nothing.
     pub(crate) async fn reserve(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
-        self.decide(request).await.inspect_err(|refusal| self.count(refusal))
+        self.decide(request).await.inspect_err(|refusal| self.backend.count_refusal(refusal))
     }
 
     /// Answers as [`Self::reserve`] would, and charges nothing.
@@ -94,7 +94,7 @@ impl Runtime {
 
     /// Reserves now or as soon as there is room.
     pub(crate) async fn acquire(&self, request: Arc<Reserve>, wait: Wait) -> Result<Grant, Box<Refusal>> {
-        self.decide_or_wait(request, wait).await.inspect_err(|refusal| self.count(refusal))
+        self.decide_or_wait(request, wait).await.inspect_err(|refusal| self.backend.count_refusal(refusal))
     }
 
     /// The tree of actors, as it stands.
@@ -134,12 +134,6 @@ impl Runtime {
             Some(answer) => answer.map(super::limiters::UnclaimedGrant::claim),
             // A last try: what frees at this very moment is in time, and a refusal says how things stand now.
             None => self.decide(&request).await,
-        }
-    }
-
-    fn count(&self, refusal: &Refusal) {
-        if !refusal.denied.is_empty() {
-            self.backend.count_refusal(refusal);
         }
     }
 

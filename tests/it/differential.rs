@@ -84,6 +84,7 @@ impl Pair {
         let lease_id = self.id(rng);
         let wanted = self.model.reserve(lease_id, &amounts, self.elapsed_ms);
         let answer = self.ledger.reserve(&Reserve { lease_id, ..Reserve::new(amounts.clone()) }).get().await;
+        let answer = answer.inspect_err(|refusal| self.ledger.count_refusal(refusal));
         let answer = answer.map(drop).map_err(|refusal| (refusal.reason.code(), refusal.retry_after_ms()));
         assert_eq!(answer, wanted, "seed {} at {} ms: reserving {amounts:?}", self.seed, self.elapsed_ms);
     }

@@ -234,7 +234,7 @@ impl Ledger {
     }
 
     pub(super) fn count_refusal(&mut self, refusal: &Refusal, now: Moment) {
-        self.counters.denied += 1;
+        self.counters.denied += u64::from(!refusal.denied.is_empty());
         for denied in &refusal.denied {
             let Some(index) = self.limits.existing(&denied.key, now) else { continue };
             if let (slot, Some(family)) = self.limits.with_family(index) {

@@ -92,7 +92,9 @@ impl Harness {
         let (request, backend) = (request(requirements), Arc::clone(&self.backend));
         async move {
             let answer = backend.reserve(&request).get().await;
-            *answer.err().unwrap_or_else(|| panic!("{caller}: granted {:?}", request.amounts))
+            let refusal = *answer.err().unwrap_or_else(|| panic!("{caller}: granted {:?}", request.amounts));
+            backend.count_refusal(&refusal);
+            refusal
         }
     }
 

@@ -7,14 +7,16 @@ use tollgate::policy::{DefinitionFields, Overage};
 pub(super) const UNIT: u128 = 40_000;
 /// The refill periods, in seconds, for which that is so.
 pub(super) const PERIODS: [u64; 6] = [1, 2, 4, 5, 8, 10];
-/// A lease on a bucket lives this long at least.
-const BUCKET_LEASE_MIN_MS: u64 = 600_000;
+/// How long a lease on a bucket lives at least, and at most.
+const BUCKET_LEASE_MS: [u64; 2] = [600_000, 86_400_000];
 
 #[derive(Clone, Debug)]
 pub(super) struct Hold {
     number: u64,
     pub(super) amount: u64,
     pub(super) expires_at: u64,
+    /// Whether a bucket had all of the amount: what it never gave it does not get back.
+    is_whole: bool,
 }
 
 pub(super) struct Limit {
@@ -125,9 +127,11 @@ impl Limit {
         if self.is_bucket() {
             self.level -= u128::from(amount.min(available)) * UNIT;
             let fill_ms = (u128::from(self.capacity) * UNIT).div_ceil(self.per_ms()) as u64;
-            return Hold { number, amount, expires_at: now + fill_ms.max(BUCKET_LEASE_MIN_MS) };
+            let [least, most] = BUCKET_LEASE_MS;
+            let expires_at = now + fill_ms.clamp(least, most);
+            return Hold { number, amount, expires_at, is_whole: amount <= available };
         }
-        let hold = Hold { number, amount, expires_at: now + self.period_ms() };
+        let hold = Hold { number, amount, expires_at: now + self.period_ms(), is_whole: true };
         self.holds.push(hold.clone());
         hold
     }
@@ -140,7 +144,7 @@ impl Limit {
         }
         let unused = hold.amount.saturating_sub(actual);
         if self.is_bucket() {
-            self.pay_in(u128::from(unused) * UNIT);
+            self.pay_in(if hold.is_whole { u128::from(unused) * UNIT } else { 0 });
         } else if let Some(entry) = self.holds.iter_mut().find(|other| other.number == hold.number) {
             entry.amount -= unused;
         }
@@ -164,7 +168,7 @@ impl Limit {
             self.level -= taken;
             self.owed += u128::from(amount) * UNIT - taken;
         } else if amount != 0 {
-            self.holds.push(Hold { number, amount, expires_at: now + self.period_ms() });
+            self.holds.push(Hold { number, amount, expires_at: now + self.period_ms(), is_whole: true });
         }
     }
 
