@@ -1,8 +1,8 @@
 //! Tasks of this repository: `cargo xtask lint`, `cargo xtask test` and `cargo xtask bench`. They are what CI runs.
 
 mod bench;
-mod browser;
 mod lint;
+mod programs;
 mod step;
 mod test;
 
