@@ -1,12 +1,10 @@
 //! All leases, found by id. Records that are over are reclaimed by a hand that walks round the table, so that there is
 //! no queue of expiries to keep in step with completions.
 
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use slab::Slab;
 use smallvec::SmallVec;
-use std::hash::BuildHasher;
 
+use super::place_index::PlaceIndex;
 use crate::policy::{Lease, LeaseId, Moment};
 
 /// How far the hand looks for a record to reclaim when the table is full.
@@ -25,8 +23,7 @@ pub(super) type LeaseIndex = usize;
 #[derive(Debug)]
 pub(super) struct LeaseTable {
     leases: Slab<Lease>,
-    by_id: HashTable<u32>,
-    hasher: RandomState,
+    by_id: PlaceIndex,
     hand: usize,
     max: usize,
 }
@@ -34,12 +31,11 @@ pub(super) struct LeaseTable {
 impl LeaseTable {
     pub(super) fn new(max: usize) -> Self {
         assert!(u32::try_from(max).is_ok(), "leases are numbered with 32 bits");
-        Self { leases: Slab::new(), by_id: HashTable::new(), hasher: RandomState::default(), hand: 0, max }
+        Self { leases: Slab::new(), by_id: PlaceIndex::default(), hand: 0, max }
     }
 
     pub(super) fn find(&self, id: LeaseId) -> Option<LeaseIndex> {
-        let same = |index: &u32| self.leases[*index as usize].id() == id;
-        self.by_id.find(self.hasher.hash_one(id), same).map(|index| *index as usize)
+        self.by_id.find(id, |index| self.leases[index].id() == id)
     }
 
     pub(super) fn get(&self, index: LeaseIndex) -> &Lease {
@@ -72,12 +68,10 @@ impl LeaseTable {
 
     /// The id must not be in the table.
     pub(super) fn insert(&mut self, lease: Lease) {
-        let hash = self.hasher.hash_one(lease.id());
+        let id = lease.id();
         let index = self.leases.insert(lease);
         assert!(index < self.max, "room is made before a lease is granted");
-        let (leases, hasher) = (&self.leases, &self.hasher);
-        let rehash = |index: &u32| hasher.hash_one(leases[*index as usize].id());
-        self.by_id.insert_unique(hash, index as u32, rehash);
+        self.by_id.insert(id, index);
     }
 
     /// Moves the hand one step; what it points at now may be an empty place.
@@ -105,9 +99,7 @@ impl LeaseTable {
 
     fn forget(&mut self, index: LeaseIndex) {
         let lease = self.leases.remove(index);
-        let same = |other: &u32| *other as usize == index;
-        let entry = self.by_id.find_entry(self.hasher.hash_one(lease.id()), same);
-        entry.expect("every lease is found by its id").remove();
+        self.by_id.remove(lease.id(), index);
     }
 }
 

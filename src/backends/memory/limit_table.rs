@@ -1,13 +1,11 @@
 //! All limits, found by key, and the definitions they come from. An instance of a template is made on first use.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use slab::Slab;
 
 use super::families::{Families, Family, FamilyIndex};
+use super::place_index::PlaceIndex;
 use crate::backends::Registered;
 use crate::policy::{Key, KeyPattern, Limit, LimitIndex, LimitState, Moment};
 
@@ -38,8 +36,9 @@ pub(super) enum Unresolved {
 #[derive(Debug)]
 pub(super) struct LimitTable {
     slots: Slab<Slot>,
-    by_key: HashTable<u32>,
-    hasher: RandomState,
+    /// How many places were ever in use; the slab allocates more.
+    places: usize,
+    by_key: PlaceIndex,
     families: Families,
     /// Rises with every change of a definition; a limit that is behind looks for its definition again when it is used.
     epoch: u32,
@@ -51,8 +50,8 @@ impl LimitTable {
     pub(super) fn new(max_instances: usize) -> Self {
         Self {
             slots: Slab::new(),
-            by_key: HashTable::new(),
-            hasher: RandomState::default(),
+            places: 0,
+            by_key: PlaceIndex::default(),
             families: Families::default(),
             epoch: 0,
             hand: 0,
@@ -144,13 +143,13 @@ impl LimitTable {
 
     /// Looks at the next place; drops the instance there if it is idle and nothing is owed.
     pub(super) fn sweep_one(&mut self, now: Moment) {
-        self.hand = if self.hand + 1 < self.places() { self.hand + 1 } else { 0 };
+        self.step();
         self.drop_if_idle(self.hand, now, false);
     }
 
     /// How many places one round of the hand has.
     pub(super) fn places(&self) -> usize {
-        self.slots.capacity()
+        self.places
     }
 
     pub(super) fn len(&self) -> usize {
@@ -163,14 +162,14 @@ impl LimitTable {
 
     /// Limits from place `cursor` on, with their place.
     pub(super) fn from(&self, cursor: usize) -> impl Iterator<Item = (usize, LimitIndex)> {
-        (cursor..self.places())
+        (cursor..self.places)
             .filter(|place| self.slots.get(*place).is_some_and(|slot| slot.family.is_some()))
             .map(|place| (place, LimitIndex(place as u32)))
     }
 
     fn find(&self, key: &Key) -> Option<LimitIndex> {
-        let same = |index: &u32| self.slots[*index as usize].key == *key;
-        self.by_key.find(self.hasher.hash_one(key.as_str()), same).map(|index| LimitIndex(*index))
+        let place = self.by_key.find(key.as_str(), |place| self.slots[place].key == *key)?;
+        Some(LimitIndex(place as u32))
     }
 
     /// Brings a limit up to date after some definition changed. False if it had to be given up.
@@ -202,22 +201,25 @@ impl LimitTable {
         }
         let limit = Limit::new(self.families[family].definition(), now);
         let slot = Slot { key: key.clone(), limit, leases: 0, watched: false, family: Some(family), epoch: self.epoch };
-        let index = self.slots.insert(slot) as u32;
+        let place = self.slots.insert(slot);
+        self.places = self.places.max(place + 1);
         self.families[family].instances += 1;
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let rehash = |index: &u32| hasher.hash_one(slots[*index as usize].key.as_str());
-        self.by_key.insert_unique(hasher.hash_one(key.as_str()), index, rehash);
-        Ok(LimitIndex(index))
+        self.by_key.insert(key.as_str(), place);
+        Ok(LimitIndex(place as u32))
     }
 
     /// Drops one idle instance of a full template that is not `kept`, also one that only its accounting debt kept.
     fn make_room(&mut self, family: FamilyIndex, kept: &[LimitIndex], now: Moment) -> bool {
         (0..HAND_STEPS_WHEN_FULL).any(|_| {
-            self.hand = if self.hand + 1 < self.places() { self.hand + 1 } else { 0 };
+            self.step();
             self.slots.get(self.hand).is_some_and(|slot| slot.family == Some(family))
                 && !kept.contains(&LimitIndex(self.hand as u32))
                 && self.drop_if_idle(self.hand, now, true)
         })
+    }
+
+    fn step(&mut self) {
+        self.hand = if self.hand + 1 < self.places { self.hand + 1 } else { 0 };
     }
 
     fn drop_if_idle(&mut self, place: usize, now: Moment, despite_debt: bool) -> bool {
@@ -237,9 +239,7 @@ impl LimitTable {
     /// Takes a limit out of use; its place is freed once no lease holds anything of it.
     fn retire(&mut self, index: LimitIndex) {
         let place = index.0 as usize;
-        let hash = self.hasher.hash_one(self.slots[place].key.as_str());
-        let entry = self.by_key.find_entry(hash, |other| *other == index.0);
-        entry.expect("every limit in use is found by its key").remove();
+        self.by_key.remove(self.slots[place].key.as_str(), place);
         let family = self.slots[place].family.take();
         self.count_instance(family, |instances| *instances -= 1);
         if self.slots[place].leases == 0 {

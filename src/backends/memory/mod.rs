@@ -4,6 +4,7 @@ mod families;
 mod lease_table;
 mod ledger;
 mod limit_table;
+mod place_index;
 mod refusal;
 mod views;
 
