@@ -1,32 +1,28 @@
-//! Limiters: supervises one `rate_limiter` per limit, and finds it for everybody.
-//! Owns: which limits have an actor. The lines and the books are shared state that outlives it.
-//! Parent: root. Restarts: yes; it then starts an actor for every defined limit and for every line.
-//! Lost on restart: nothing but the restart count of its children.
-//! Bound: [`QUEUE_MAX`] messages, taken in the mailbox. Talks to: its children; nobody upward.
+//! The limits that have an actor, and the lines in front of them: state that outlives the supervisor and its children.
 
 mod grant;
 mod lines;
 mod rate_limiter;
+mod supervisor;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, RwLock};
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::ActorRef;
 
 pub(crate) use grant::UnclaimedGrant;
 pub(crate) use lines::Lines;
 pub use rate_limiter::RateLimiterMessage;
+pub(super) use supervisor::LimitersActor;
 pub use waiting::Wait;
 
 use super::mailbox::{CallError, Mailbox};
-use super::runtime::Runtime;
 use super::status::ActorStatus;
-use super::supervision::{self, Ended};
 use crate::backends::Observer;
 use crate::config::Settings;
-use crate::policy::{ChildExit, Key, Moment, RestartIntensity, RestartLedger, RestartVerdict};
-use rate_limiter::{Limiter, RateLimiter};
+use crate::policy::{Key, Moment};
+use rate_limiter::Limiter;
 
 /// The most messages queued for the supervisor: one for each call that may join a line at once, and room for changes.
 const QUEUE_MAX: usize = 16_384;
@@ -161,136 +157,5 @@ impl Limiters {
 impl Observer for Limiters {
     fn capacity_freed(&self, key: &Key) {
         self.wake(key);
-    }
-}
-
-/// The supervisor's behaviour.
-#[derive(Debug)]
-pub(in crate::actors) struct LimitersActor;
-
-/// The supervisor's state.
-pub(in crate::actors) struct LimitersState {
-    runtime: Arc<Runtime>,
-    restarts: RestartLedger,
-    children: HashMap<ActorId, Key>,
-}
-
-impl Actor for LimitersActor {
-    type Msg = LimitersMessage;
-    type State = LimitersState;
-    type Arguments = Arc<Runtime>;
-
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Self::Msg>,
-        runtime: Arc<Runtime>,
-    ) -> Result<LimitersState, ActorProcessingErr> {
-        // Children of an earlier incarnation were killed with it.
-        let orphans = std::mem::take(&mut *runtime.limiters.table.write().expect("only inserts and removes"));
-        // Whoever still waits for one of them gets an actor, which watches it again.
-        orphans.keys().for_each(|key| runtime.backend.watch(key, false));
-        let restarts = RestartLedger::new(RestartIntensity::default());
-        let mut state = LimitersState { runtime, restarts, children: HashMap::new() };
-        for key in state.runtime.limiters.wanted() {
-            state.ensure(&myself, &key).await?;
-        }
-        Ok(state)
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<Self::Msg>,
-        message: LimitersMessage,
-        state: &mut LimitersState,
-    ) -> Result<(), ActorProcessingErr> {
-        match message {
-            LimitersMessage::Ensure(key) => {
-                state.runtime.limiters.mailbox.left();
-                state.ensure(&myself, &key).await
-            }
-            LimitersMessage::Restart(key) => state.restart(&myself, &key).await,
-        }
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        myself: ActorRef<Self::Msg>,
-        event: SupervisionEvent,
-        state: &mut LimitersState,
-    ) -> Result<(), ActorProcessingErr> {
-        match supervision::ended(&event) {
-            Some(ended) => state.child_ended(&myself, &ended),
-            None => Ok(()),
-        }
-    }
-}
-
-impl LimitersState {
-    async fn ensure(&mut self, myself: &ActorRef<LimitersMessage>, key: &Key) -> Result<(), ActorProcessingErr> {
-        match self.runtime.limiters.entry(key) {
-            (limiter, true) => self.start(myself, key, &limiter).await,
-            (limiter, false) => {
-                limiter.wake();
-                Ok(())
-            }
-        }
-    }
-
-    async fn start(
-        &mut self,
-        myself: &ActorRef<LimitersMessage>,
-        key: &Key,
-        limiter: &Arc<Limiter>,
-    ) -> Result<(), ActorProcessingErr> {
-        let arguments = (Arc::clone(&self.runtime), key.clone(), Arc::clone(limiter));
-        let name = Some(limiter.mailbox.name().to_owned());
-        match Actor::spawn_linked(name, RateLimiter, arguments, myself.get_cell()).await {
-            Ok((actor, _)) => {
-                self.children.insert(actor.get_id(), key.clone());
-                limiter.connect(actor, self.runtime.clock.now());
-                Ok(())
-            }
-            // One limit that does not start must not end all the others.
-            Err(error) => self.schedule(myself, key, ChildExit::Failed, &error.to_string()),
-        }
-    }
-
-    /// Starts the limit's actor again, unless it was retired in the meantime or runs already.
-    async fn restart(&mut self, myself: &ActorRef<LimitersMessage>, key: &Key) -> Result<(), ActorProcessingErr> {
-        let limiter = self.runtime.limiters.read_table().get(key).cloned();
-        match limiter.filter(|limiter| limiter.mailbox.actor().is_none()) {
-            Some(limiter) => self.start(myself, key, &limiter).await,
-            None => Ok(()),
-        }
-    }
-
-    fn child_ended(&mut self, myself: &ActorRef<LimitersMessage>, ended: &Ended) -> Result<(), ActorProcessingErr> {
-        let Some(key) = self.children.remove(&ended.id) else { return Ok(()) };
-        if self.runtime.is_closing() {
-            return Ok(());
-        }
-        self.schedule(myself, &key, ended.exit, &ended.reason)
-    }
-
-    fn schedule(
-        &mut self,
-        myself: &ActorRef<LimitersMessage>,
-        key: &Key,
-        exit: ChildExit,
-        reason: &str,
-    ) -> Result<(), ActorProcessingErr> {
-        match self.restarts.on_exit(exit, self.runtime.clock.now(), fastrand::u64(..)) {
-            RestartVerdict::LeaveStopped => Ok(()),
-            RestartVerdict::Restart { after } => {
-                tracing::warn!(%key, reason, ?after, "a rate limiter died and is started again");
-                if let Some(limiter) = self.runtime.limiters.read_table().get(key) {
-                    limiter.mailbox.disconnect();
-                }
-                let key = key.clone();
-                myself.send_after(after, move || LimitersMessage::Restart(key));
-                Ok(())
-            }
-            RestartVerdict::Escalate => Err(format!("rate limiters die too often, the last for: {reason}").into()),
-        }
     }
 }
