@@ -134,9 +134,11 @@ impl TokenBucket {
 
     fn refill(&mut self, now: Moment) {
         // A clock that stands still or steps back brings nothing, and takes nothing back.
-        let nanos = now.since(self.updated_at).as_nanos();
-        self.updated_at = self.updated_at.max(now);
-        self.pay_in(nanos * u128::from(self.refill_amount.get()));
+        if self.updated_at < now {
+            let nanos = now.as_nanos() - self.updated_at.as_nanos();
+            self.updated_at = now;
+            self.pay_in(u128::from(nanos) * u128::from(self.refill_amount.get()));
+        }
         assert!(self.grains <= self.full(), "a bucket never holds more than its capacity");
     }
 

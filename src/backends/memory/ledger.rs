@@ -1,6 +1,8 @@
 //! The books: one atomic decision over all limits that a call touches. Everything here runs under one lock, which is
 //! held for less than a microsecond: a decision over four keys costs less than four locks would.
 
+use std::iter::repeat;
+
 use smallvec::SmallVec;
 
 use super::lease_table::LeaseTable;
@@ -15,6 +17,9 @@ use crate::policy::{
 
 /// As many limits as a request usually names; more are kept on the heap.
 type Indices = SmallVec<[LimitIndex; 8]>;
+
+/// What was used of each hold of a lease, where the caller says it.
+type Actuals = SmallVec<[Option<u128>; 8]>;
 
 /// How many places of each table one step of housekeeping looks at: some tens of microseconds under the lock.
 const SWEEP_PLACES: usize = 256;
@@ -101,12 +106,17 @@ impl Ledger {
     pub(super) fn complete(&mut self, request: &Complete, now: Moment) -> Result<(), LeaseError> {
         let Some(index) = self.leases.find(request.lease_id) else { return Ok(()) };
         let Some(holds) = self.leases.get(index).live_holds(now) else { return Ok(()) };
-        let holds_key = |amount: &Amount| holds.iter().any(|hold| self.limits.slot(hold.limit).key == amount.key);
-        if let Some(stray) = request.actuals.iter().find(|amount| !holds_key(amount)) {
+        let key_of = |hold: &Hold| &self.limits.slot(hold.limit).key;
+        let actual_of = |hold| request.actuals.iter().find(|actual| actual.key == *key_of(hold));
+        let actuals: Actuals = holds.iter().map(|hold| actual_of(hold).map(|actual| actual.amount)).collect();
+        // Both name each key once: unless all were found, one is of no hold.
+        if actuals.iter().flatten().count() != request.actuals.len() {
+            let is_stray = |actual: &&Amount| holds.iter().all(|hold| actual.key != *key_of(hold));
+            let stray = request.actuals.iter().find(is_stray).expect("one was not found");
             return Err(LeaseError::KeyNotHeld(stray.key.clone()));
         }
         self.counters.completed += 1;
-        self.finish(index, &request.actuals, now);
+        self.finish(index, &actuals, now);
         Ok(())
     }
 
@@ -153,7 +163,7 @@ impl Ledger {
             let index = self.leases.step();
             if self.leases.has_expired(index, now) {
                 self.counters.expired += 1;
-                self.finish(index, &Amounts::default(), now);
+                self.finish(index, &[], now);
             }
             self.leases.forget_if_over(index, now);
             self.limits.sweep_one(now);
@@ -244,12 +254,12 @@ impl Ledger {
         }
     }
 
-    /// Ends a lease that still holds something.
-    fn finish(&mut self, index: usize, actuals: &Amounts, now: Moment) {
+    /// Ends a lease that still holds something. `actuals` are in the order of its holds.
+    fn finish(&mut self, index: usize, actuals: &[Option<u128>], now: Moment) {
         let Some(holds) = self.leases.get_mut(index).finish(now) else { return };
-        for hold in &holds {
+        let actuals = actuals.iter().copied().chain(repeat(None));
+        for (hold, actual) in holds.iter().zip(actuals) {
             let (slot, family) = self.limits.with_family(hold.limit);
-            let actual = actuals.iter().find(|actual| actual.key == slot.key).map(|actual| actual.amount);
             let overage = slot.limit.counters().overage;
             let freed = slot.limit.complete(hold.id, hold.amount, actual, now);
             if let Some(family) = family {
