@@ -1,5 +1,6 @@
-//! Places of a table, found by the names of what is there. It keeps a part of each name's hash and not the name, so that
-//! it can grow without a visit to every place: with a million of them that would be a tenth of a second under the lock.
+//! Places of a table, found by the names of what is there. It keeps a part of each name's hash and not the name, so
+//! that it can grow without a visit to every place: with a million of them that would be a tenth of a second under the
+//! lock.
 
 use std::hash::{BuildHasher, Hash};
 
