@@ -6,7 +6,8 @@
 
 pub(crate) mod proc;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+pub(crate) use std::time::Instant;
 
 use tollgate::policy::{Definition, DefinitionFields};
 
