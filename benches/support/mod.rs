@@ -90,13 +90,6 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// Waits without sleeping, so that caches stay warm.
-pub(crate) fn wait_until(moment: Instant) {
-    while Instant::now() < moment {
-        std::hint::spin_loop();
-    }
-}
-
 /// The medians of each side, after `rounds` that each measure all of them.
 pub(crate) fn medians<const SIDES: usize>(rounds: usize, mut round: impl FnMut() -> [f64; SIDES]) -> [f64; SIDES] {
     let measured: Vec<_> = (0..rounds).map(|_| round()).collect();
