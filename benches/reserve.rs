@@ -108,16 +108,16 @@ fn handle(options: Options, keys: &[Key; 4], settings: &Settings, runtime: &Runt
     let builder = Tollgate::builder().settings(settings.clone());
     let builder = definitions().into_iter().fold(builder, |builder, limit| builder.limit(limit));
     let tollgate = runtime.block_on(builder.start()).expect("a Tollgate");
-    let reserve = |request| ready(tollgate.reserve(request)).expect("plenty");
+    let reserve = |request: &Reserve| ready(tollgate.reserve(request)).expect("plenty");
     let complete = |(lease, actuals): (Lease, Amounts)| ready(lease.complete(actuals)).expect("a live lease");
     for _ in 0..options.or_quick(settings.memory.max_leases, 1_000) {
-        complete((reserve(Reserve::of([(FILLER, 1)]).expect("a good request")), Amounts::default()));
+        complete((reserve(&Reserve::of([(FILLER, 1)]).expect("a good request")), Amounts::default()));
     }
     let governor = Governor::new();
     let round = || {
         let Calls { reserves, actuals } = Calls::make(keys);
         let mut leases = Vec::with_capacity(CALLS_PER_ROUND);
-        let reserves = each_of(reserves, |request| leases.push(reserve(request)));
+        let reserves = each_of(&reserves, |request| leases.push(reserve(request)));
         let checks = governor.round();
         let completes = each_of(leases.into_iter().zip(actuals), complete);
         [reserves, completes, checks]

@@ -6,6 +6,7 @@ mod lease;
 mod serve;
 mod status;
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,8 +63,8 @@ impl Tollgate {
     /// # Errors
     /// A [`Refusal`]: why, and when to try again under a new lease id. Dropping the returned [`Lease`] without
     /// completing it releases its concurrency and leaves everything else charged.
-    pub async fn reserve(&self, request: Reserve) -> Result<Lease, Box<Refusal>> {
-        let grant = self.runtime.reserve(&request).await?;
+    pub async fn reserve(&self, request: impl Borrow<Reserve>) -> Result<Lease, Box<Refusal>> {
+        let grant = self.runtime.reserve(request.borrow()).await?;
         Ok(Lease::new(grant, Arc::clone(&self.runtime.backend)))
     }
 

@@ -163,7 +163,10 @@ impl Catalog {
         if max <= self.entries.len() {
             return Err(RegistryError::TooManyLimits { max });
         }
-        let twin = self.entries().find(|entry| entry.definition.pattern.same_shape(&definition.pattern));
+        // A key that is no template has a twin only in itself, and that is not here: it need not be looked for.
+        let is_template = definition.pattern.is_template();
+        let mut templates = self.entries().filter(|entry| is_template && entry.definition.pattern.is_template());
+        let twin = templates.find(|entry| entry.definition.pattern.same_shape(&definition.pattern));
         match twin {
             Some(twin) => {
                 let existing = twin.definition.pattern.to_string();
