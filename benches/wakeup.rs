@@ -1,6 +1,8 @@
 //! How long a waiting call takes to be woken once there is room for it: after the completion of the lease that held the
 //! room, against a task that is woken by a channel, and after the expiry of what took it.
 
+#![expect(clippy::disallowed_types, reason = "benchmarks measure real time")]
+
 mod support;
 
 use std::time::Duration;
