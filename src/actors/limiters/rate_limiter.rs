@@ -153,7 +153,7 @@ impl RateLimiterState {
             Some(due) => self.arm(myself, due),
             None => {
                 self.disarm();
-                if self.runtime.limiters.waiting_for_none(&self.key) && self.runtime.limiters.retire(&self.key) {
+                if self.runtime.limiters.retire(&self.key) {
                     myself.stop(Some(RETIRED.to_owned()));
                 }
             }

@@ -35,10 +35,6 @@ impl Wait {
 }
 
 impl Limiters {
-    pub(crate) fn waiting_for_none(&self, key: &Key) -> bool {
-        self.lines.waiting_for(key) == 0
-    }
-
     /// Stands in the line of `key` until granted or refused; `None` when `wait` is over. Dropping the future leaves.
     pub(crate) async fn wait(
         &self,
