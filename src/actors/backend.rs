@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::runtime::Runtime;
 use crate::backends::{BackendError, LeaseView, Usage};
-use crate::policy::{Amounts, Complete, Grant, Key, LeaseError, LeaseId, Moment, Refusal, Renew, Reserve};
+use crate::policy::{Amounts, Complete, Grant, Key, LeaseError, LeaseId, Moment, Refusal, Renew, Reserve, Restraint};
 
 /// The most messages queued for the backend.
 pub(super) const QUEUE_MAX: usize = 4_096;
@@ -32,6 +32,8 @@ pub enum BackendMessage {
     Complete(Complete, RpcReplyPort<Result<(), LeaseError>>),
     /// Extends the concurrency holds of a lease; says when its last hold will end.
     Renew(Renew, RpcReplyPort<Result<Moment, LeaseError>>),
+    /// Does what a provider asks of a limit.
+    Restrain(Key, Restraint, RpcReplyPort<Result<(), BackendError>>),
     /// One lease.
     Lease(LeaseId, RpcReplyPort<Result<Option<LeaseView>, BackendError>>),
     /// One limit.
@@ -75,6 +77,9 @@ impl Actor for BackendActor {
                 drop(reply.send(runtime.backend.complete(&request).get().await))
             }
             BackendMessage::Renew(request, reply) => drop(reply.send(runtime.backend.renew(&request).get().await)),
+            BackendMessage::Restrain(key, restraint, reply) => {
+                drop(reply.send(runtime.backend.restrain(&key, restraint).get().await))
+            }
             BackendMessage::Lease(lease_id, reply) => drop(reply.send(runtime.backend.lease(lease_id).get().await)),
             BackendMessage::Usage(key, reply) => drop(reply.send(runtime.backend.usage(&key).get().await)),
             BackendMessage::Sweep => {

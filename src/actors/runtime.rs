@@ -145,10 +145,14 @@ impl Runtime {
     /// The refusal of a call that would overtake those who wait in line.
     async fn refuse_in_line(&self, amounts: &Amounts, occupied: Vec<(Key, Duration)>) -> Box<Refusal> {
         let mut known: HashMap<Key, DeniedKey> = HashMap::new();
+        let mut reason = Reason::Denied;
         match self.backend.peek(amounts).get().await {
             Ok(()) => {}
-            Err(refusal) if refusal.reason != Reason::Denied => return refusal,
-            Err(refusal) => known.extend(refusal.denied.into_iter().map(|denied| (denied.key.clone(), denied))),
+            Err(refusal) if matches!(refusal.reason, Reason::Denied | Reason::LimitPaused(_)) => {
+                reason = refusal.reason;
+                known.extend(refusal.denied.into_iter().map(|denied| (denied.key.clone(), denied)));
+            }
+            Err(refusal) => return refusal,
         }
         for (key, wait) in occupied {
             if let Some(denied) = known.get_mut(&key) {
@@ -163,7 +167,7 @@ impl Runtime {
             known.insert(key, denied);
         }
         let in_order = amounts.iter().filter_map(|amount| known.remove(&amount.key)).collect();
-        Box::new(Refusal::of_keys(Reason::Denied, in_order))
+        Box::new(Refusal::of_keys(reason, in_order))
     }
 }
 

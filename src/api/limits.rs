@@ -39,6 +39,7 @@ struct UsageBody<'a> {
     capacity: u64,
     used: u64,
     available: u64,
+    withheld: u64,
     debt: u128,
     waiters: usize,
     denied: u64,
@@ -46,6 +47,7 @@ struct UsageBody<'a> {
     overage_total: u64,
     status: &'static str,
     pending_decrease_to: Option<u64>,
+    paused_until: Option<u64>,
 }
 
 pub(super) async fn list(
@@ -102,7 +104,7 @@ fn unfit(text: &str, hint: String) -> Mistake {
 }
 
 impl<'a> From<&'a LimitUsage> for UsageBody<'a> {
-    fn from(LimitUsage { usage, waiters }: &'a LimitUsage) -> Self {
+    fn from(LimitUsage { usage, waiters, paused_until_unix_ms }: &'a LimitUsage) -> Self {
         let pending_decrease_to = match usage.state {
             LimitState::Active => None,
             LimitState::Decreasing { to } => Some(to.get()),
@@ -117,6 +119,7 @@ impl<'a> From<&'a LimitUsage> for UsageBody<'a> {
             capacity: usage.capacity,
             used: usage.capacity.saturating_sub(usage.available),
             available: usage.available,
+            withheld: usage.withheld,
             debt: usage.debt,
             waiters: *waiters,
             denied: usage.counters.denied,
@@ -124,6 +127,7 @@ impl<'a> From<&'a LimitUsage> for UsageBody<'a> {
             overage_total: usage.counters.overage,
             status: state_name(usage.state),
             pending_decrease_to,
+            paused_until: *paused_until_unix_ms,
         }
     }
 }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::policy::{
     Amounts, Complete, Counters, Definition, DefinitionFields, Grant, Key, KeyPattern, Label, LeaseError, LeaseId,
-    LimitState, Moment, Refusal, Renew, Reserve,
+    LimitState, Moment, Refusal, Renew, Reserve, Restraint,
 };
 
 /// An answer that is there, or that is on its way. A ledger in memory answers without a future, and so without an
@@ -55,8 +55,12 @@ pub struct Usage {
     pub definition: DefinitionFields,
     /// The capacity in force.
     pub capacity: u64,
-    /// What can be reserved now.
+    /// What can be reserved now, but for a pause.
     pub available: u64,
+    /// What is withheld because the provider has less left than these books.
+    pub withheld: u64,
+    /// When the pause that the provider asked for ends; `None` if there is none.
+    pub paused_until: Option<Moment>,
     /// What was used beyond reservations and did not fit.
     pub debt: u128,
     /// Whether the definition is in force.
@@ -154,6 +158,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Grants all that is asked for, or charges nothing.
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>>;
+
+    /// Does what a provider asks of a limit. An instance of a template is made for it if need be, and if there may be
+    /// one more; a key without a limit has nothing to restrain.
+    ///
+    /// # Errors
+    /// A [`BackendError`] if whether it was done is unknown; it can be asked again.
+    fn restrain(&self, key: &Key, restraint: Restraint) -> Reply<Result<(), BackendError>>;
 
     /// Counts a refusal that a caller was told. A waiting call that tries again in vain is none.
     fn count_refusal(&self, refusal: &Refusal);

@@ -28,6 +28,8 @@ pub enum Reason {
     NeverFits(Key),
     /// The capacity of this limit is being lowered.
     LimitDecreasing(Key),
+    /// The provider asked to wait with this limit.
+    LimitPaused(Key),
     /// There is no room now.
     Denied,
     /// A bound of the runtime is reached, or it is shutting down.
@@ -46,16 +48,17 @@ impl Reason {
             Self::UnknownLimitKey(key) => format!("unknown_limit_key:{key}"),
             Self::NeverFits(key) => format!("never_fits:{key}"),
             Self::LimitDecreasing(key) => format!("limit_decreasing:{key}"),
+            Self::LimitPaused(key) => format!("limit_paused:{key}"),
             Self::Denied => String::new(),
             Self::Overloaded => "overloaded".to_owned(),
             Self::BackendError(_) => "backend_error".to_owned(),
         }
     }
 
-    /// Whether capacity that frees can turn it into a grant.
+    /// Whether capacity that frees, or the end of a pause, can turn it into a grant.
     #[must_use]
     pub const fn is_worth_waiting(&self) -> bool {
-        matches!(self, Self::Denied | Self::LimitDecreasing(_))
+        matches!(self, Self::Denied | Self::LimitDecreasing(_) | Self::LimitPaused(_))
     }
 }
 
@@ -123,6 +126,9 @@ impl Refusal {
     fn explanation(&self) -> String {
         match &self.reason {
             Reason::InvalidRequest(problem) | Reason::BackendError(problem) => problem.clone(),
+            Reason::LimitPaused(key) => {
+                format!("the provider asked to wait with `{key}`, retry after {} ms", self.retry_after_ms())
+            }
             Reason::Denied => {
                 let keys: Vec<_> = self.denied.iter().map(|denied| format!("`{}`", denied.key)).collect();
                 format!("no room in {}, retry after {} ms", keys.join(", "), self.retry_after_ms())

@@ -1,47 +1,13 @@
-//! One limit: its meter, its debt, and a decrease that waits until it fits.
+//! One limit: its meter, its debt, a decrease that waits until it fits, and what its provider asks of it.
 
 use std::num::NonZeroU64;
 
 use super::definition::{Definition, Mode, Overage};
-use super::hold_log::{FreeAt, HoldId};
+use super::hold_log::HoldId;
 use super::meter::Meter;
 use super::moment::{Moment, Seconds};
-
-/// What a limit says of an amount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// There is room.
-    Fits,
-    /// It is above the capacity: waiting does not help.
-    NeverFits,
-    /// The capacity is being lowered, and nothing is admitted until that has happened.
-    Decreasing,
-    /// There is no room now.
-    Wait(FreeAt),
-}
-
-/// Whether a limit's definition is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitState {
-    /// It is.
-    Active,
-    /// Its capacity waits to be lowered.
-    Decreasing {
-        /// The capacity it will have.
-        to: NonZeroU64,
-    },
-}
-
-/// What a limit has counted since it was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Reservations it refused.
-    pub denied: u64,
-    /// Reservations it would have refused, were it not in shadow mode.
-    pub would_deny: u64,
-    /// Units used beyond a reservation that did not fit.
-    pub overage: u64,
-}
+use super::restraint::{Restraint, Restraints};
+use super::verdict::{Counters, LimitState, Verdict};
 
 /// The state of one limit. Every method takes the time, and time that stands still or steps back changes nothing.
 #[derive(Clone, Debug)]
@@ -52,6 +18,7 @@ pub struct Limit {
     overage: Overage,
     mode: Mode,
     debt: u128,
+    restraints: Restraints,
     counters: Counters,
     updated_at: Moment,
 }
@@ -67,6 +34,7 @@ impl Limit {
             overage: definition.overage,
             mode: definition.mode,
             debt: 0,
+            restraints: Restraints::default(),
             counters: Counters::default(),
             updated_at: now,
         }
@@ -117,11 +85,44 @@ impl Limit {
         if self.pending_decrease.is_some() {
             return Verdict::Decreasing;
         }
-        let capacity = self.capacity.get();
-        if self.meter.has(amount, capacity, now) {
+        let is_paused = self.paused_until(now).is_some();
+        if !is_paused && self.has(amount, now) {
             return Verdict::Fits;
         }
-        Verdict::Wait(self.meter.when_available(amount, capacity, now))
+        let (meter, capacity) = (&mut self.meter, self.capacity.get());
+        let when_free = |amount| meter.when_available(amount, capacity, now);
+        let free = self.restraints.when_available(amount, capacity, when_free);
+        if is_paused { Verdict::Paused(free) } else { Verdict::Wait(free) }
+    }
+
+    /// Does what a provider asks for. It only ever tightens: what the limit was under before stays in force.
+    pub fn restrain(&mut self, restraint: Restraint, now: Moment) {
+        let now = self.advance(now);
+        if restraint.until() <= now {
+            return;
+        }
+        match restraint {
+            Restraint::Pause { until } => self.restraints.pause(until),
+            Restraint::Tighten { remaining, until } if !matches!(self.meter, Meter::Concurrency(_)) => {
+                let additional = self.available(now).saturating_sub(remaining);
+                if additional != 0 {
+                    self.restraints.withhold(additional, until);
+                }
+            }
+            Restraint::Tighten { .. } => {}
+        }
+    }
+
+    /// When the pause that a provider asked for ends; `None` if there is none.
+    pub fn paused_until(&mut self, now: Moment) -> Option<Moment> {
+        let now = self.advance(now);
+        self.restraints.paused_until(now)
+    }
+
+    /// What is withheld because the provider has less left than the books.
+    pub fn withheld(&mut self, now: Moment) -> u64 {
+        self.advance(now);
+        self.restraints.withheld()
     }
 
     /// Counts a refusal, or in shadow mode what would have been one.
@@ -142,7 +143,7 @@ impl Limit {
     pub fn reserve(&mut self, amount: u64, now: Moment) -> HoldId {
         let now = self.advance(now);
         if self.enforces() {
-            assert!(self.meter.has(amount, self.capacity.get(), now), "only what fits is reserved");
+            assert!(self.has(amount, now) && self.paused_until(now).is_none(), "only what fits is reserved");
         }
         self.meter.reserve(amount, now)
     }
@@ -189,7 +190,7 @@ impl Limit {
     /// What can be reserved now.
     pub fn available(&mut self, now: Moment) -> u64 {
         let now = self.advance(now);
-        self.meter.available(self.capacity.get(), now)
+        self.meter.available(self.capacity.get(), now).saturating_sub(self.restraints.withheld())
     }
 
     /// What was used beyond reservations and did not fit: with `repay` what is still to be paid, with `debt` all of it.
@@ -207,7 +208,7 @@ impl Limit {
     /// Whether nothing would be lost by making it anew, but for its counters and the debt of `overage = "debt"`.
     pub fn is_idle(&mut self, now: Moment) -> bool {
         let now = self.advance(now);
-        self.pending_decrease.is_none() && self.meter.is_full(now)
+        self.pending_decrease.is_none() && self.restraints.is_empty() && self.meter.is_full(now)
     }
 
     /// When a pending decrease should be tried again, if nothing completes before.
@@ -222,11 +223,20 @@ impl Limit {
         if self.updated_at < now {
             self.updated_at = now;
             self.meter.expire(now);
+            self.restraints.expire(now);
             self.pay_debt(now);
         }
         now
     }
 
+    /// Whether `amount` is free besides what is withheld.
+    fn has(&mut self, amount: u64, now: Moment) -> bool {
+        let withheld = if amount == 0 { 0 } else { self.restraints.withheld() };
+        let claim = amount.checked_add(withheld);
+        claim.is_some_and(|claim| self.meter.has(claim, self.capacity.get(), now))
+    }
+
+    /// What is withheld is taken too: it was really used, and the provider knows.
     fn charge_overage(&mut self, excess: u64, now: Moment) {
         let fitting = excess.min(self.meter.available(self.capacity.get(), now));
         self.meter.spend(fitting, now);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::DefinitionFields;
+use crate::policy::FreeAt;
 use proptest::prelude::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -169,7 +170,7 @@ proptest! {
                 }
                 Verdict::Wait(free) => prop_assert!(free.earliest <= free.expected && free.expected <= at(latest + 60)),
                 Verdict::NeverFits => prop_assert!(definition.capacity.get() < amount),
-                Verdict::Decreasing => prop_assert!(false, "nobody lowered it"),
+                Verdict::Decreasing | Verdict::Paused(_) => prop_assert!(false, "nobody lowered or paused it"),
             }
         }
     }
@@ -195,7 +196,7 @@ proptest! {
                     prop_assert!(limit.clone().verdict(u128::from(amount), before) != Verdict::Fits);
                     prop_assert_eq!(limit.clone().verdict(u128::from(amount), free.expected), Verdict::Fits);
                 }
-                Verdict::NeverFits | Verdict::Decreasing => {}
+                Verdict::NeverFits | Verdict::Decreasing | Verdict::Paused(_) => {}
             }
             prop_assert!(limit.available(at(now)) <= limit.capacity());
         }

@@ -24,6 +24,7 @@ use crate::actors::{
 use crate::backends::{BackendError, Health, LeaseView, Totals};
 use crate::policy::{
     Amounts, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Refusal, Renew, Reserve,
+    Restraint,
 };
 
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
@@ -85,6 +86,15 @@ impl Tollgate {
         self.runtime.peek(amounts).await
     }
 
+    /// Does what a provider asks of a limit: to pause, or to count on less. [`Self::now`] is the time it is told in. It
+    /// never loosens anything, and ends by itself; a key without a limit has nothing to restrain.
+    ///
+    /// # Errors
+    /// If the backend does not answer; it can be asked again.
+    pub async fn restrain(&self, key: &Key, restraint: Restraint) -> Result<(), BackendError> {
+        self.runtime.backend.restrain(key, restraint).get().await
+    }
+
     /// Ends a lease by its id. One that is unknown or over is no error.
     ///
     /// # Errors
@@ -116,7 +126,7 @@ impl Tollgate {
     /// If the backend does not answer.
     pub async fn usage(&self, key: &Key) -> Result<Option<LimitUsage>, BackendError> {
         let usage = self.runtime.backend.usage(key).get().await?;
-        Ok(usage.map(|usage| self.with_waiters(usage)))
+        Ok(usage.map(|usage| self.shown(usage)))
     }
 
     /// The limits that exist, from `cursor` on (0 is the beginning), and where the next page begins.
@@ -125,7 +135,7 @@ impl Tollgate {
     /// If the backend does not answer.
     pub async fn usages(&self, cursor: u64, count: usize) -> Result<(Vec<LimitUsage>, Option<u64>), BackendError> {
         let page = self.runtime.backend.usages(cursor, count).get().await?;
-        Ok((page.limits.into_iter().map(|usage| self.with_waiters(usage)).collect(), page.next_cursor))
+        Ok((page.limits.into_iter().map(|usage| self.shown(usage)).collect(), page.next_cursor))
     }
 
     /// Defines a limit or changes one.
@@ -237,9 +247,10 @@ impl Tollgate {
         self.runtime.limiters.actor(key)
     }
 
-    fn with_waiters(&self, usage: crate::backends::Usage) -> LimitUsage {
+    fn shown(&self, usage: crate::backends::Usage) -> LimitUsage {
         let waiters = self.runtime.limiters.lines.waiting_for(&usage.key);
-        LimitUsage { usage, waiters }
+        let paused_until_unix_ms = usage.paused_until.map(|until| self.runtime.clock.unix_ms_at(until));
+        LimitUsage { usage, waiters, paused_until_unix_ms }
     }
 }
 

@@ -13,6 +13,8 @@ pub struct LimitUsage {
     pub usage: Usage,
     /// How many calls wait for it.
     pub waiters: usize,
+    /// The end of its pause on the wall clock, for people.
+    pub paused_until_unix_ms: Option<u64>,
 }
 
 /// A runtime, as it stands.

@@ -12,7 +12,7 @@ use crate::backends::Settled;
 use crate::config::Settings;
 use crate::policy::{
     Amount, Amounts, Complete, Grant, Hold, HoldId, Key, Lease, LeaseError, LimitIndex, LimitState, Moment, Reason,
-    Refusal, Renew, Reserve, Verdict,
+    Refusal, Renew, Reserve, Restraint, Verdict,
 };
 
 /// As many limits as a request usually names; more are kept on the heap.
@@ -145,6 +145,15 @@ impl Ledger {
         let lease = self.leases.get_mut(index);
         lease.renew(renewed);
         Ok(lease.ends_at())
+    }
+
+    pub(super) fn restrain(&mut self, key: &Key, restraint: Restraint, now: Moment) {
+        if restraint.until() <= now {
+            return; // Not worth an instance.
+        }
+        if let Ok(index) = self.limits.resolve(key, &[], now) {
+            self.limits.slot_mut(index).limit.restrain(restraint, now);
+        }
     }
 
     pub(super) fn settle(&mut self, key: &Key, now: Moment) -> Settled {

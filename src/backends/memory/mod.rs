@@ -14,7 +14,8 @@ use super::{Backend, BackendError, Health, LeaseView, Observer, Registered, Repl
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::policy::{
-    Amounts, Complete, Grant, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Reason, Refusal, Renew, Reserve,
+    Amounts, Complete, Grant, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Reason, Refusal, Renew,
+    Reserve, Restraint,
 };
 use ledger::Ledger;
 
@@ -78,6 +79,10 @@ impl Backend for MemoryLedger {
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
         let decide = |ledger: &mut Ledger, now| ledger.reserve(request, now, self.clock.unix_ms_at(now));
         Reply::Now(self.locked(decide).map_err(refused).flatten())
+    }
+
+    fn restrain(&self, key: &Key, restraint: Restraint) -> Reply<Result<(), BackendError>> {
+        Reply::Now(self.locked(|ledger, now| ledger.restrain(key, restraint, now)))
     }
 
     fn count_refusal(&self, refusal: &Refusal) {

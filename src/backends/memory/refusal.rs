@@ -6,7 +6,7 @@ use super::limit_table::LimitTable;
 use crate::policy::{Amounts, DeniedKey, LimitIndex, Moment, Reason, Refusal, Verdict};
 
 /// The refusal of `amounts`, or `None` if only shadow limits object. Reasons rank `never_fits`, `limit_decreasing`,
-/// denied; among keys with the same reason the first in the request names it.
+/// `limit_paused`, denied; among keys with the same reason the first in the request names it.
 pub(super) fn of(
     table: &mut LimitTable,
     limits: &[LimitIndex],
@@ -14,7 +14,7 @@ pub(super) fn of(
     now: Moment,
     decreasing_retry_after: Duration,
 ) -> Option<Refusal> {
-    let (mut never_fits, mut decreasing, mut denied) = (None, None, Vec::new());
+    let (mut never_fits, mut decreasing, mut paused, mut denied) = (None, None, None, Vec::new());
     for (index, amount) in limits.iter().zip(amounts) {
         let limit = &mut table.slot_mut(*index).limit;
         if !limit.enforces() {
@@ -30,6 +30,10 @@ pub(super) fn of(
                 decreasing.get_or_insert(&amount.key);
                 (decreasing_retry_after, Duration::ZERO)
             }
+            Verdict::Paused(free) => {
+                paused.get_or_insert(&amount.key);
+                (free.expected.since(now), free.earliest.since(now))
+            }
             Verdict::Wait(free) => (free.expected.since(now), free.earliest.since(now)),
         };
         let (capacity, available) = (limit.capacity(), limit.available(now));
@@ -38,10 +42,11 @@ pub(super) fn of(
     if denied.is_empty() {
         return None;
     }
-    let reason = match (never_fits, decreasing) {
-        (Some(key), _) => Reason::NeverFits(key.clone()),
-        (None, Some(key)) => Reason::LimitDecreasing(key.clone()),
-        (None, None) => Reason::Denied,
+    let reason = match (never_fits, decreasing, paused) {
+        (Some(key), _, _) => Reason::NeverFits(key.clone()),
+        (None, Some(key), _) => Reason::LimitDecreasing(key.clone()),
+        (None, None, Some(key)) => Reason::LimitPaused(key.clone()),
+        (None, None, None) => Reason::Denied,
     };
     Some(Refusal::of_keys(reason, denied))
 }

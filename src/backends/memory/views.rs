@@ -69,6 +69,8 @@ fn view(key: &Key, registered: &Registered, limit: &mut Limit, now: Moment) -> U
         template: pattern.is_template().then(|| pattern.clone()),
         definition: registered.definition.clone().into(),
         available: limit.available(now),
+        withheld: limit.withheld(now),
+        paused_until: limit.paused_until(now),
         capacity: limit.capacity(),
         debt: limit.debt(),
         state: limit.state(),

@@ -96,8 +96,9 @@ async fn a_usage_says_what_is_taken() {
     assert_eq!(
         server.get("/v1/limits/t:acme").await.done(),
         json!({"key": "t:acme", "template": "t:{tenant}", "kind": "rolling", "unit": "tokens", "mode": "shadow",
-            "overage": "debt", "capacity": 100, "used": 100, "available": 0, "debt": 0, "waiters": 0, "denied": 0,
-            "would_deny": 1, "overage_total": 0, "status": "active", "pending_decrease_to": null})
+            "overage": "debt", "capacity": 100, "used": 100, "available": 0, "withheld": 0, "debt": 0, "waiters": 0, "denied": 0,
+            "would_deny": 1, "overage_total": 0, "status": "active", "pending_decrease_to": null,
+            "paused_until": null})
     );
     let told = "no definition covers `other`; `PUT /v1/admin/limits` makes one".to_owned();
     assert_eq!(server.get("/v1/limits/other").await.problem(404), ("not_found".to_owned(), told));
