@@ -133,7 +133,13 @@ impl Runtime {
         match waited {
             Some(answer) => answer.map(super::limiters::UnclaimedGrant::claim),
             // A last try: what frees at this very moment is in time, and a refusal says how things stand now.
-            None => self.decide(&request).await,
+            None => match self.decide(&request).await {
+                // It was served as it left, and its grant given back: to its caller it was never granted.
+                Err(refusal) if refusal.reason == Reason::LeaseFinished => {
+                    Err(self.refuse_in_line(&request.amounts, vec![(key, Duration::ZERO)]).await)
+                }
+                answer => answer,
+            },
         }
     }
 

@@ -9,7 +9,7 @@ use tollgate::backends::memory::MemoryLedger;
 use tollgate::backends::{Backend, Observer, Registered};
 use tollgate::clock::Clock;
 use tollgate::config::Settings;
-use tollgate::policy::{Amounts, Complete, DefinitionFields, Key, Reserve};
+use tollgate::policy::{Amounts, Complete, DefinitionFields, Key, Reason, Reserve};
 use tollgate::{Tollgate, Wait};
 
 use crate::support::within;
@@ -229,4 +229,34 @@ async fn instances_that_were_watched_when_the_supervisor_died_are_dropped_when_i
     waiting.abort_all();
     drop(held);
     until(3, || tollgate.totals().limits == 0).await;
+}
+
+/// Whoever leaves a line at the very moment it is served gives its grant back, and is refused for want of room: its lease
+/// never was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_caller_whose_deadline_meets_its_grant_is_denied_not_finished() {
+    let tollgate = Tollgate::builder().limit_fields(concurrency("a", 1)).start().await.expect("it starts");
+    let callers = (0..16_u64).map(|caller| {
+        let tollgate = tollgate.clone();
+        tokio::spawn(async move {
+            for round in 0..300 {
+                let wait = Wait::at_most(Duration::from_millis(1 + (caller + round) % 3));
+                match tollgate.acquire(one("a"), wait).await {
+                    Ok(lease) => {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        drop(lease);
+                    }
+                    Err(refusal) => assert_eq!(refusal.reason, Reason::Denied),
+                }
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    within(60, async {
+        for caller in callers {
+            caller.await.expect("it is granted or denied");
+        }
+    })
+    .await;
+    until(2, || tollgate.totals().live_leases == 0).await;
 }
