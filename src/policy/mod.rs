@@ -19,6 +19,7 @@ mod moment;
 mod nearest;
 mod outcome;
 mod pattern;
+mod preset;
 mod price;
 mod provider_signals;
 mod request;
@@ -51,6 +52,7 @@ pub use moment::{Moment, SECONDS_MAX, Seconds};
 pub(crate) use nearest::nearest;
 pub use outcome::{Class, Classify, Fault, Outcome, StandardClassify};
 pub use pattern::KeyPattern;
+pub use preset::Preset;
 pub use price::{PRICES_MAX, Price, PriceTable, UnknownModel, UsdMicros};
 pub use provider_signals::{
     BODY_BYTES_MAX, CallLimit, Dimension, HEADER_BYTES_MAX, HEADERS_MAX, Provider, ProviderResponse, Remaining,

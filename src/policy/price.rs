@@ -76,6 +76,18 @@ pub struct Price {
     pub output_per_million: UsdMicros,
 }
 
+impl Price {
+    /// What these tokens cost, rounded up to a whole micro-dollar. More than 64 bits hold is `u64::MAX`, which fits no
+    /// budget either.
+    #[must_use]
+    pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> UsdMicros {
+        let of = |tokens: u64, price: UsdMicros| u128::from(tokens) * u128::from(price.0);
+        let (input, output) = (of(input_tokens, self.input_per_million), of(output_tokens, self.output_per_million));
+        let micros = input.saturating_add(output).div_ceil(TOKENS_PER_PRICE);
+        UsdMicros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
 /// What each model costs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PriceTable(BTreeMap<String, Price>);
@@ -123,17 +135,13 @@ impl PriceTable {
         self.0.is_empty()
     }
 
-    /// What these tokens cost, rounded up to a whole micro-dollar. More than 64 bits hold is `u64::MAX`, which fits no
-    /// budget either.
+    /// What these tokens of `model` cost, as [`Price::cost`].
     ///
     /// # Errors
     /// The model has no price.
     pub fn cost(&self, model: &str, input_tokens: u64, output_tokens: u64) -> Result<UsdMicros, UnknownModel> {
         let price = self.get(model).ok_or_else(|| self.unknown(model))?;
-        let of = |tokens: u64, price: UsdMicros| u128::from(tokens) * u128::from(price.0);
-        let (input, output) = (of(input_tokens, price.input_per_million), of(output_tokens, price.output_per_million));
-        let micros = input.saturating_add(output).div_ceil(TOKENS_PER_PRICE);
-        Ok(UsdMicros(u64::try_from(micros).unwrap_or(u64::MAX)))
+        Ok(price.cost(input_tokens, output_tokens))
     }
 
     fn unknown(&self, model: &str) -> UnknownModel {
