@@ -59,7 +59,8 @@ impl Preset {
         for (part, queries, period) in [(PER_MINUTE, queries_per_minute, minute), (PER_HOUR, queries_per_hour, hour)] {
             if let Some(queries) = queries {
                 let kind = Kind::TokenBucket { refill_amount: queries, refill_period: period };
-                preset.request_keys.push(preset.define(&part, kind, queries));
+                let key = preset.define(&part, kind, queries);
+                preset.request_keys.push(key);
             }
         }
         if let Some(budget) = cost_budget_per_hour {
