@@ -32,7 +32,7 @@ use headers::Headers;
 pub const SIGNAL_WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// Whose answers are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Provider {
     /// OpenAI, and what speaks like it.
     OpenAi,
@@ -43,10 +43,14 @@ pub enum Provider {
     /// Azure OpenAI, also behind API Management.
     AzureOpenAi,
     /// Any other: its standard headers are read.
+    #[default]
     Other,
 }
 
 impl Provider {
+    /// Every provider.
+    pub const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::AzureOpenAi, Self::Other];
+
     /// The provider with this name: `openai`, `anthropic`, `gemini`, `azure_openai`; any other name is [`Self::Other`].
     #[must_use]
     pub fn parse(name: &str) -> Self {
@@ -134,9 +138,10 @@ pub struct Remaining {
 }
 
 /// What to do about calls like this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignalVerdict {
     /// Nothing.
+    #[default]
     None,
     /// The limit is used up for this long; `ZERO` when the provider did not say for how long, and then nothing is to be
     /// paused: the call was refused, and that is all that is known.
@@ -167,7 +172,7 @@ pub enum SignalVerdict {
 }
 
 /// All that one answer says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signals {
     /// What to do.
     pub verdict: SignalVerdict,
