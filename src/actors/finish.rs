@@ -95,6 +95,11 @@ impl Runtime {
         definitions
     }
 
+    /// How many values in what providers said made no sense.
+    pub(crate) fn signals_ignored(&self) -> u64 {
+        self.signals_ignored.load(Ordering::Relaxed)
+    }
+
     /// Remembers how much of what a provider said made no sense.
     pub(crate) fn count_ignored(&self, report: &CallReport) {
         self.signals_ignored.fetch_add(u64::from(report.signals.ignored), Ordering::Relaxed);
