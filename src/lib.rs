@@ -76,5 +76,6 @@ pub mod cli;
 
 pub mod clock;
 
-pub use actors::Wait;
-pub use tollgate::{Lease, Tollgate};
+pub use actors::{BreakersFull, Wait};
+pub use policy::BreakerOpen;
+pub use tollgate::{Breaker, Lease, Permit, Tollgate};

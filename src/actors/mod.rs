@@ -4,6 +4,7 @@
 //! Messages are for what waits, changes, expires or fails.
 
 mod backend;
+mod breakers;
 mod limiters;
 mod mailbox;
 mod registry;
@@ -18,12 +19,14 @@ mod api;
 pub use api::{ApiMessage, ApiStart};
 
 pub use backend::BackendMessage;
+pub use breakers::{BreakersFull, BreakersMessage, CircuitBreakerMessage};
 pub use limiters::{LimitersMessage, RateLimiterMessage, Wait};
 pub use mailbox::{CALL_TIMEOUT, CallError, Mailbox};
 pub use registry::{Entry, RegistryError, RegistryMessage, Status, StoreError};
 pub use root::{Part, RootMessage};
 pub use status::ActorStatus;
 
+pub(crate) use breakers::Gate;
 pub(crate) use registry::Store;
 pub(crate) use root::Root;
 pub(crate) use runtime::Runtime;

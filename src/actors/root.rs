@@ -7,10 +7,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, Message, RpcReplyPort, SpawnErr, SupervisionEvent};
 
 use super::backend::BackendActor;
+use super::breakers::BreakersActor;
 use super::limiters::LimitersActor;
+use super::mailbox::Mailbox;
 use super::registry::Registry;
 use super::runtime::Runtime;
 use super::supervision::{self, Ended};
@@ -28,6 +30,8 @@ pub enum Part {
     Backend,
     /// The limits and their lines.
     Limiters,
+    /// The circuit breakers.
+    Breakers,
     /// The HTTP server.
     #[cfg(feature = "server")]
     Api,
@@ -81,7 +85,7 @@ impl Actor for Root {
             api: None,
             is_stopping: false,
         };
-        for part in [Part::Backend, Part::Registry, Part::Limiters] {
+        for part in [Part::Backend, Part::Registry, Part::Limiters, Part::Breakers] {
             state.start(&myself, part).await?;
         }
         Ok(state)
@@ -134,46 +138,44 @@ impl Actor for Root {
 
 impl RootState {
     async fn start(&mut self, myself: &ActorRef<RootMessage>, part: Part) -> Result<(), ActorProcessingErr> {
-        let (runtime, now) = (Arc::clone(&self.runtime), self.runtime.clock.now());
-        let supervisor = myself.get_cell();
-        let name = |mailbox: &str| Some(mailbox.to_owned());
+        let runtime = Arc::clone(&self.runtime);
+        let shared = || Arc::clone(&runtime);
         let id = match part {
-            Part::Registry => {
-                let (actor, _) =
-                    Actor::spawn_linked(name(runtime.registry.name()), Registry, Arc::clone(&runtime), supervisor)
-                        .await?;
-                runtime.registry.connect(actor.clone(), now);
-                actor.get_id()
-            }
-            Part::Backend => {
-                let (actor, _) = Actor::spawn_linked(
-                    name(runtime.backend_actor.name()),
-                    BackendActor,
-                    Arc::clone(&runtime),
-                    supervisor,
-                )
-                .await?;
-                runtime.backend_actor.connect(actor.clone(), now);
-                actor.get_id()
-            }
+            Part::Registry => self.spawn(myself, &runtime.registry, Registry, shared()).await?,
+            Part::Backend => self.spawn(myself, &runtime.backend_actor, BackendActor, shared()).await?,
             Part::Limiters => {
-                let name = name(runtime.limiters.mailbox.name());
-                let (actor, _) = Actor::spawn_linked(name, LimitersActor, Arc::clone(&runtime), supervisor).await?;
-                runtime.limiters.mailbox.connect(actor.clone(), now);
+                let id = self.spawn(myself, &runtime.limiters.mailbox, LimitersActor, shared()).await?;
                 runtime.limiters.ensure_wanted();
-                actor.get_id()
+                id
+            }
+            Part::Breakers => {
+                let id = self.spawn(myself, &runtime.breakers.mailbox, BreakersActor, shared()).await?;
+                runtime.breakers.ensure_all();
+                id
             }
             #[cfg(feature = "server")]
             Part::Api => {
                 let Some(start) = self.api.clone() else { return Ok(()) };
-                let (actor, _) =
-                    Actor::spawn_linked(name(runtime.api.name()), super::api::Api, start, supervisor).await?;
-                runtime.api.connect(actor.clone(), now);
-                actor.get_id()
+                self.spawn(myself, &runtime.api, super::api::Api, start).await?
             }
         };
         self.children.insert(id, part);
         Ok(())
+    }
+
+    /// Starts an actor as a child, and points its mailbox at it.
+    async fn spawn<A: Actor>(
+        &self,
+        myself: &ActorRef<RootMessage>,
+        mailbox: &Mailbox<A::Msg>,
+        behaviour: A,
+        arguments: A::Arguments,
+    ) -> Result<ActorId, SpawnErr> {
+        let name = Some(mailbox.name().to_owned());
+        let (actor, _) = Actor::spawn_linked(name, behaviour, arguments, myself.get_cell()).await?;
+        let id = actor.get_id();
+        mailbox.connect(actor, self.runtime.clock.now());
+        Ok(id)
     }
 
     fn child_ended(
@@ -186,6 +188,7 @@ impl RootState {
             Part::Registry => self.runtime.registry.disconnect(),
             Part::Backend => self.runtime.backend_actor.disconnect(),
             Part::Limiters => self.runtime.limiters.mailbox.disconnect(),
+            Part::Breakers => self.runtime.breakers.mailbox.disconnect(),
             #[cfg(feature = "server")]
             Part::Api => self.runtime.api.disconnect(),
         }
@@ -226,11 +229,8 @@ impl RootState {
         #[cfg(feature = "server")]
         self.stop_api().await;
         self.runtime.close();
-        if let Some(limiters) = self.runtime.limiters.mailbox.actor() {
-            limiters.stop_children_and_wait(None, Some(STOP_TIMEOUT)).await;
-            let _ = limiters.stop_and_wait(None, Some(STOP_TIMEOUT)).await;
-        }
-        self.runtime.limiters.mailbox.disconnect();
+        stop_supervisor(&self.runtime.limiters.mailbox).await;
+        stop_supervisor(&self.runtime.breakers.mailbox).await;
         // What is queued for these is still done.
         if let Some(registry) = self.runtime.registry.actor() {
             let _ = registry.drain_and_wait(Some(STOP_TIMEOUT)).await;
@@ -263,4 +263,13 @@ impl RootState {
         let _ = api.stop_and_wait(None, None).await; // Its own grace bounds it.
         self.runtime.api.disconnect();
     }
+}
+
+/// Ends the children of a supervisor, then itself.
+async fn stop_supervisor<M: Message>(mailbox: &Mailbox<M>) {
+    if let Some(supervisor) = mailbox.actor() {
+        supervisor.stop_children_and_wait(None, Some(STOP_TIMEOUT)).await;
+        let _ = supervisor.stop_and_wait(None, Some(STOP_TIMEOUT)).await;
+    }
+    mailbox.disconnect();
 }

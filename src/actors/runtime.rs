@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::backend::{self, BackendMessage};
+use super::breakers::Breakers;
 use super::limiters::{Limiters, Wait};
 use super::mailbox::Mailbox;
 use super::registry::{self, RegistryMessage, Store};
@@ -25,6 +26,7 @@ pub(crate) struct Runtime {
     pub(crate) settings: Settings,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) limiters: Arc<Limiters>,
+    pub(crate) breakers: Breakers,
     pub(crate) store: Arc<Store>,
     pub(crate) root: Mailbox<RootMessage>,
     pub(crate) registry: Mailbox<RegistryMessage>,
@@ -42,6 +44,7 @@ impl Runtime {
         Self {
             backend: Arc::new(MemoryLedger::new(clock.clone(), &settings, observer)),
             limiters,
+            breakers: Breakers::new(&name, &settings, &clock),
             clock,
             settings,
             store,
@@ -70,6 +73,7 @@ impl Runtime {
     pub(crate) async fn ended(&self) {
         self.close();
         self.limiters.end();
+        self.breakers.end();
         self.registry.end();
         self.backend_actor.end();
         #[cfg(feature = "server")]
@@ -101,7 +105,12 @@ impl Runtime {
     pub(crate) fn actors(&self) -> ActorStatus {
         let now = self.clock.now();
         let mut root = self.root.status(now);
-        root.children = vec![self.registry.status(now), self.backend_actor.status(now), self.limiters.status(now)];
+        root.children = vec![
+            self.registry.status(now),
+            self.backend_actor.status(now),
+            self.limiters.status(now),
+            self.breakers.status(now),
+        ];
         #[cfg(feature = "server")]
         root.children.push(self.api.status(now));
         root

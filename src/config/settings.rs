@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy::{Backoff, Refusal, Turns};
+use crate::policy::{Backoff, BreakerName, BreakerSettings, Refusal, Turns};
 
 /// Bounds and delays of the runtime.
 #[derive(Clone, Debug)]
@@ -21,6 +21,12 @@ pub struct Settings {
     pub memory: MemorySettings,
     /// The most definitions of limits, templates included.
     pub max_limits: usize,
+    /// How a circuit breaker behaves that has no settings of its own.
+    pub breaker_defaults: BreakerSettings,
+    /// Circuit breakers that are there from the start; of two with one name the last counts.
+    pub breakers: Vec<(BreakerName, BreakerSettings)>,
+    /// The most circuit breakers, those from the start included. They are made even if they are more.
+    pub max_breakers: usize,
 }
 
 /// Bounds of the memory backend.
@@ -61,6 +67,9 @@ impl Default for Settings {
             overloaded_backoff: Self::overloaded_backoff(Self::OVERLOADED_DELAY, Self::OVERLOADED_JITTER),
             memory: MemorySettings::default(),
             max_limits: 10_000,
+            breaker_defaults: BreakerSettings::default(),
+            breakers: Vec::new(),
+            max_breakers: 10_000,
         }
     }
 }

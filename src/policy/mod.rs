@@ -2,6 +2,7 @@
 
 mod amounts;
 mod backoff;
+mod circuit_breaker;
 mod concurrency;
 mod decision;
 mod definition;
@@ -27,6 +28,10 @@ mod verdict;
 
 pub use amounts::{Amount, Amounts, KEYS_PER_REQUEST_MAX};
 pub use backoff::Backoff;
+pub use circuit_breaker::{
+    Admission, BreakerFields, BreakerName, BreakerOpen, BreakerSettings, BreakerState, BreakerView, Cause,
+    CircuitBreaker, Override, PermitId, PermitTable, Transition,
+};
 pub use concurrency::Concurrency;
 pub use decision::{DeniedKey, Grant, LeaseError, Reason, Refusal};
 pub use definition::{Definition, Kind, Mode, Overage};

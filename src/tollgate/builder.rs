@@ -9,7 +9,7 @@ use ractor::Actor;
 use super::{Owner, Tollgate};
 use crate::actors::{RegistryError, Root, Runtime, Store, StoreError};
 use crate::config::{Config, Settings};
-use crate::policy::{Definition, DefinitionFields, InvalidRequest};
+use crate::policy::{BreakerName, BreakerSettings, Definition, DefinitionFields, InvalidRequest};
 
 /// Sets up a Tollgate.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub struct TollgateBuilder {
     settings: Settings,
     data_dir: Option<PathBuf>,
     limits: Vec<Definition>,
+    breakers: Vec<(BreakerName, BreakerSettings)>,
     /// How many limits had mistakes.
     rejected: usize,
     mistakes: Vec<crate::policy::Mistake>,
@@ -83,6 +84,13 @@ impl TollgateBuilder {
         self
     }
 
+    /// A circuit breaker that is there from the start, beside those of the [settings](Self::settings).
+    #[must_use]
+    pub fn breaker(mut self, name: BreakerName, settings: BreakerSettings) -> Self {
+        self.breakers.push((name, settings));
+        self
+    }
+
     /// Everything that a configuration says of the runtime.
     #[must_use]
     pub fn config(self, config: &Config) -> Self {
@@ -100,11 +108,13 @@ impl TollgateBuilder {
         }
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let name = self.name.unwrap_or_else(|| format!("tollgate-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
-        let max_limits = self.settings.max_limits;
+        let mut settings = self.settings;
+        settings.breakers.extend(self.breakers);
+        let max_limits = settings.max_limits;
         let (directory, limits) = (self.data_dir, self.limits);
         let opened = tokio::task::spawn_blocking(move || open_store(directory, max_limits, limits)).await;
         let store = opened.map_err(|error| StartError::Actors(error.to_string(), name.clone()))??;
-        let runtime = Arc::new(Runtime::new(name.clone(), self.settings, Arc::new(store)));
+        let runtime = Arc::new(Runtime::new(name.clone(), settings, Arc::new(store)));
         let root_name = Some(runtime.root.name().to_owned());
         let started = Actor::spawn(root_name, Root, Arc::clone(&runtime)).await;
         let (root, ended) = started.map_err(|error| StartError::Actors(error.to_string(), name))?;

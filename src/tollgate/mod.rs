@@ -1,5 +1,6 @@
 //! The handle a host holds: everything Tollgate does, as async methods.
 
+mod breakers;
 mod builder;
 mod lease;
 #[cfg(feature = "server")]
@@ -10,6 +11,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use breakers::{Breaker, Permit};
 pub use builder::{StartError, TollgateBuilder};
 pub use lease::{CompleteError, Lease};
 #[cfg(feature = "server")]

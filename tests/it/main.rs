@@ -1,5 +1,6 @@
 //! The one test crate: a file per feature.
 
+mod breakers;
 #[cfg(feature = "server")]
 mod cli;
 mod conformance;
