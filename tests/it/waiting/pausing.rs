@@ -196,9 +196,9 @@ async fn nobody_passes_those_who_wait_for_the_end_of_a_pause() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_names_the_pause_and_also_the_line_of_another_key() {
     within(1_000_000, async {
-        let line = Line::of([concurrency("c", 1, 600), rolling("r", 10, 60)]).await;
+        let line = Line::of([concurrency("c", 2, 600), rolling("r", 10, 60)]).await;
         let holder = line.hold(&[("c", 1)]).await;
-        let waiting = line.join("a", &[("c", 1)]).await;
+        let waiting = line.join("a", &[("c", 2)]).await; // One is left, and may not be taken before its turn.
         pause(&line, "r", 5_000).await;
         let refused = line.tollgate.reserve(request(&[("c", 1), ("r", 1)])).await.expect_err("paused");
         assert_eq!((refused.reason.code(), refused.retry_after_ms()), ("limit_paused:r".to_owned(), 600_000));
