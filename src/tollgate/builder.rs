@@ -112,7 +112,8 @@ impl TollgateBuilder {
         settings.breakers.extend(self.breakers);
         let max_limits = settings.max_limits;
         let (directory, limits) = (self.data_dir, self.limits);
-        let opened = tokio::task::spawn_blocking(move || open_store(directory, max_limits, limits)).await;
+        let preset = settings.preset.as_ref().map(|preset| preset.definitions().to_vec()).unwrap_or_default();
+        let opened = tokio::task::spawn_blocking(move || open_store(directory, max_limits, &limits, &preset)).await;
         let store = opened.map_err(|error| StartError::Actors(error.to_string(), name.clone()))??;
         let runtime = Arc::new(Runtime::new(name.clone(), settings, Arc::new(store)));
         let root_name = Some(runtime.root.name().to_owned());
@@ -128,11 +129,16 @@ impl TollgateBuilder {
     }
 }
 
-fn open_store(directory: Option<PathBuf>, max_limits: usize, seeds: Vec<Definition>) -> Result<Store, StartError> {
+fn open_store(
+    directory: Option<PathBuf>,
+    max_limits: usize,
+    seeds: &[Definition],
+    preset: &[Definition],
+) -> Result<Store, StartError> {
     let store = match directory {
         Some(directory) => Store::open(&directory, max_limits)?,
         None => Store::in_memory(max_limits),
     };
-    store.seed(seeds)?;
+    store.seed(seeds, preset)?;
     Ok(store)
 }
