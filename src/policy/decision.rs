@@ -167,3 +167,29 @@ pub enum LeaseError {
     #[error("{0}")]
     Backend(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_why_and_when_to_come_back() {
+        let key = Key::parse("rpm").expect("a good key");
+        let (retry_after, wait_at_least) = (Duration::from_micros(1_500), Duration::ZERO);
+        let denied = vec![DeniedKey { key: key.clone(), capacity: 5, available: 0, retry_after, wait_at_least }];
+        for (reason, told) in [
+            (Reason::Denied, "no room in `rpm`, retry after 2 ms"),
+            (Reason::LimitPaused(key.clone()), "the provider asked to wait with `rpm`, retry after 2 ms"),
+            (Reason::LimitDecreasing(key), "limit_decreasing:rpm"),
+        ] {
+            let refusal = Refusal::of_keys(reason, denied.clone());
+            assert_eq!(refusal.to_string(), format!("reservation refused: {told}"));
+        }
+    }
+
+    #[test]
+    fn who_is_paused_can_wait_and_a_pause_has_its_code() {
+        let reason = Reason::LimitPaused(Key::parse("llm:rpm").expect("a good key"));
+        assert_eq!((reason.code().as_str(), reason.is_worth_waiting()), ("limit_paused:llm:rpm", true));
+    }
+}
