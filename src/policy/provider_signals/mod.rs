@@ -34,7 +34,7 @@ use headers::Headers;
 pub const SIGNAL_WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// Whose answers are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Provider {
     /// OpenAI, and what speaks like it.
     OpenAi,
@@ -45,10 +45,14 @@ pub enum Provider {
     /// Azure OpenAI, also behind API Management.
     AzureOpenAi,
     /// Any other: its standard headers are read.
+    #[default]
     Other,
 }
 
 impl Provider {
+    /// Every provider.
+    pub const ALL: [Self; 5] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::AzureOpenAi, Self::Other];
+
     /// The provider with this name: `openai`, `anthropic`, `gemini`, `azure_openai`; any other name is [`Self::Other`].
     #[must_use]
     pub fn parse(name: &str) -> Self {

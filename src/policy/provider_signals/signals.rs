@@ -52,9 +52,10 @@ pub struct Remaining {
 }
 
 /// What to do about calls like this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignalVerdict {
     /// Nothing.
+    #[default]
     None,
     /// The limit is used up for this long; `ZERO` when the provider did not say for how long, and then nothing is to be
     /// paused: the call was refused, and that is all that is known.
@@ -85,7 +86,7 @@ pub enum SignalVerdict {
 }
 
 /// All that one answer says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signals {
     /// What to do.
     pub verdict: SignalVerdict,
