@@ -33,7 +33,7 @@ use crate::policy::{
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
 #[derive(Clone)]
 pub struct Tollgate {
-    runtime: Arc<Runtime>,
+    pub(crate) runtime: Arc<Runtime>,
     /// What actors of the runtime hold themselves does not keep it alive.
     _owner: Option<Arc<Owner>>,
 }
@@ -213,12 +213,6 @@ impl Tollgate {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.runtime.backend.totals()
-    }
-
-    /// How many values in what providers said of their limits made no sense. They changed nothing.
-    #[must_use]
-    pub fn signals_ignored(&self) -> u64 {
-        self.runtime.signals_ignored()
     }
 
     /// How many calls wait.

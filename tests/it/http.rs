@@ -3,7 +3,6 @@
 mod access;
 mod acquire;
 mod bounds;
-mod breakers;
 mod errors;
 mod limits;
 mod observe;
