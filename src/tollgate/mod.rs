@@ -215,6 +215,12 @@ impl Tollgate {
         self.runtime.backend.totals()
     }
 
+    /// How many values in what providers said of their limits made no sense. They changed nothing.
+    #[must_use]
+    pub fn signals_ignored(&self) -> u64 {
+        self.runtime.signals_ignored()
+    }
+
     /// How many calls wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -3,6 +3,7 @@
 mod access;
 mod acquire;
 mod bounds;
+mod breakers;
 mod errors;
 mod limits;
 mod observe;
