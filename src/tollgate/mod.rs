@@ -33,7 +33,7 @@ use crate::policy::{
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
 #[derive(Clone)]
 pub struct Tollgate {
-    runtime: Arc<Runtime>,
+    pub(crate) runtime: Arc<Runtime>,
     /// What actors of the runtime hold themselves does not keep it alive.
     _owner: Option<Arc<Owner>>,
 }
