@@ -30,7 +30,7 @@ pub use amounts::{Amount, Amounts, KEYS_PER_REQUEST_MAX};
 pub use backoff::Backoff;
 pub use circuit_breaker::{
     Admission, BreakerFields, BreakerName, BreakerOpen, BreakerSettings, BreakerState, BreakerView, Cause,
-    CircuitBreaker, Override, PermitId, PermitTable, Transition,
+    CircuitBreaker, Override, PermitId, Transition,
 };
 pub use concurrency::Concurrency;
 pub use decision::{DeniedKey, Grant, LeaseError, Reason, Refusal};
