@@ -53,7 +53,7 @@ fn round_together(call: impl Fn() + Sync) -> f64 {
         round(call)
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(&one)).collect();
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(one)).collect();
         threads.into_iter().map(|thread| thread.join().expect("it did not panic")).sum::<f64>() / THREADS as f64
     })
 }

@@ -20,7 +20,7 @@ enum Step {
     Report(usize, Class, u64, Option<u64>),
     Vanish(usize),
     Pass(u64),
-    StepBack(u64),
+    GoBack(u64),
     Decide(Override),
     Reset,
 }
@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => report.prop_map(|(which, class, ms, asked)| Step::Report(which, class, ms, asked)),
         2 => any::<usize>().prop_map(Step::Vanish),
         6 => (0_u64..700).prop_map(Step::Pass),
-        1 => (0_u64..2_000).prop_map(Step::StepBack),
+        1 => (0_u64..2_000).prop_map(Step::GoBack),
         1 => manual.prop_map(Step::Decide),
         1 => Just(Step::Reset),
     ]
@@ -96,7 +96,7 @@ impl World {
         let ms = Duration::from_millis;
         match step {
             Step::Pass(passed) => self.now = self.now.after(ms(*passed)),
-            Step::StepBack(back) => {
+            Step::GoBack(back) => {
                 self.now = Moment::from_nanos(self.now.as_nanos().saturating_sub(back * 1_000_000));
             }
             Step::Enter => self.enter(),
