@@ -42,10 +42,16 @@ fn write_totals(exposition: &mut Exposition, totals: &Totals) {
     ];
     for (at, (name, help)) in counters.into_iter().enumerate() {
         let mut family = exposition.counter(name, help);
-        for (pattern, counted) in &totals.definitions {
+        for definition in &totals.definitions {
+            let counted = &definition.counters;
             let values = [counted.denied, counted.would_deny, counted.overage];
-            family.sample(&[("limit", pattern.as_str())], values[at]);
+            family.sample(&[("limit", definition.pattern.as_str())], values[at]);
         }
+    }
+    let mut paused =
+        exposition.gauge("tollgate_limit_paused", "1 while a provider's pause is in force, by definition.");
+    for definition in &totals.definitions {
+        paused.sample(&[("limit", definition.pattern.as_str())], u8::from(definition.is_paused));
     }
 }
 

@@ -149,6 +149,9 @@ fn reload(args: &ServeArgs, api: &ApiState, tollgate: &Tollgate) {
         Ok((config, origin)) => {
             api.replace_access(config.auth);
             tollgate.report_difference(&config.limits);
+            if let Some(preset) = &config.runtime.preset {
+                tollgate.report_difference(preset.definitions());
+            }
             tracing::info!(config = %origin, "read the configuration again: its tokens are in force");
         }
         Err(failure) => tracing::error!("the configuration has mistakes, and nothing was changed: {failure}"),

@@ -7,7 +7,6 @@ mod environment;
 mod errors;
 mod file;
 mod limits;
-mod nearest;
 mod reader;
 mod scalar;
 mod secret;

@@ -7,9 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::{self, Environment};
 use super::errors::{ConfigErrors, Fault, Place};
-use super::nearest::nearest;
 use super::section::Section;
-use crate::policy::Mistake;
+use crate::policy::{Mistake, nearest};
 
 /// What the sections of one configuration share.
 pub(super) struct Reader<'a> {

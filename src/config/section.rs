@@ -5,10 +5,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::VARIABLE_PREFIX;
 use super::errors::Place;
-use super::nearest::nearest;
 use super::reader::{Reader, Written};
 use super::scalar::{Scalar, described, shown};
-use crate::policy::Mistake;
+use crate::policy::{Mistake, nearest};
 
 /// A table that is being read. A setting that is missing or mistaken reads as `None`, or as its default: what the
 /// section makes of it is thrown away then.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy::{Backoff, BreakerName, BreakerSettings, Refusal, Turns};
+use crate::policy::{Backoff, BreakerName, BreakerSettings, Preset, PriceTable, Refusal, Turns};
 
 /// Bounds and delays of the runtime.
 #[derive(Clone, Debug)]
@@ -27,6 +27,10 @@ pub struct Settings {
     pub breakers: Vec<(BreakerName, BreakerSettings)>,
     /// The most circuit breakers, those from the start included. They are made even if they are more.
     pub max_breakers: usize,
+    /// Limits that every guarded call goes through. They are there from the start, also beside saved ones.
+    pub preset: Option<Preset>,
+    /// What the tokens of each model cost.
+    pub prices: PriceTable,
 }
 
 /// Bounds of the memory backend.
@@ -70,6 +74,8 @@ impl Default for Settings {
             breaker_defaults: BreakerSettings::default(),
             breakers: Vec::new(),
             max_breakers: 10_000,
+            preset: None,
+            prices: PriceTable::default(),
         }
     }
 }

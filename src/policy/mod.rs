@@ -2,6 +2,7 @@
 
 mod amounts;
 mod backoff;
+mod call_report;
 mod circuit_breaker;
 mod concurrency;
 mod decision;
@@ -16,18 +17,24 @@ mod line;
 mod meter;
 mod mistake;
 mod moment;
+mod nearest;
 mod outcome;
 mod pattern;
+mod preset;
+mod price;
+mod provider_signals;
 mod request;
 mod restart;
 mod restraint;
 pub mod retry_after;
+mod retry_budget;
 mod rolling_window;
 mod token_bucket;
 mod verdict;
 
 pub use amounts::{Amount, Amounts, KEYS_PER_REQUEST_MAX};
 pub use backoff::Backoff;
+pub use call_report::CallReport;
 pub use circuit_breaker::{
     Admission, BreakerFields, BreakerName, BreakerOpen, BreakerSettings, BreakerState, BreakerView, Cause,
     CircuitBreaker, Override, PermitId, Transition,
@@ -44,11 +51,19 @@ pub use limit::Limit;
 pub use line::{Candidate, Line, Priority, Ticket, Turns};
 pub use mistake::{InvalidRequest, Mistake};
 pub use moment::{Moment, SECONDS_MAX, Seconds};
+pub(crate) use nearest::nearest;
 pub use outcome::{Class, Classify, Fault, Outcome, StandardClassify};
 pub use pattern::KeyPattern;
+pub use preset::Preset;
+pub use price::{PRICES_MAX, Price, PriceTable, UnknownModel, UsdMicros};
+pub use provider_signals::{
+    BODY_BYTES_MAX, CallLimit, Dimension, HEADER_BYTES_MAX, HEADERS_MAX, Provider, ProviderResponse, Remaining,
+    SIGNAL_WAIT_MAX, SignalRestraint, SignalVerdict, Signals, concerned_limits, read_signals,
+};
 pub use request::{Complete, Renew, Reserve, parse_keys};
 pub use restart::{ChildExit, RestartIntensity, RestartLedger, RestartVerdict};
 pub use restraint::Restraint;
+pub use retry_budget::RetryBudget;
 pub use rolling_window::RollingWindow;
 pub use token_bucket::TokenBucket;
 pub use verdict::{Counters, LimitState, Verdict};

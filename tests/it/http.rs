@@ -7,5 +7,6 @@ mod errors;
 mod limits;
 mod observe;
 mod page;
+mod pausing;
 mod reserve;
 mod server;

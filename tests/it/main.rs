@@ -1,6 +1,7 @@
 //! The one test crate: a file per feature.
 
 mod breakers;
+mod call;
 #[cfg(feature = "server")]
 mod cli;
 mod conformance;

@@ -80,15 +80,21 @@ impl Store {
             .map_err(|error| RegistryError::Unavailable(format!("the change was cut short ({error}); send it again")))?
     }
 
-    /// Takes the configured limits in if there are none yet; else reports how they differ from what was saved.
-    pub(crate) fn seed(&self, seeds: Vec<Definition>) -> Result<(), RegistryError> {
-        let saved = self.entries();
-        if saved.is_empty() {
-            return self.change_blocking(|catalog, max| {
-                seeds.into_iter().try_for_each(|seed| catalog.put(seed, max).map(drop))
-            });
+    /// Takes the configured limits in if there are none yet, and those of a preset wherever they are missing; reports
+    /// how what was configured differs from what was saved.
+    pub(crate) fn seed(&self, seeds: &[Definition], preset: &[Definition]) -> Result<(), RegistryError> {
+        let is_first_start = self.entries().is_empty();
+        self.change_blocking(|catalog, max| {
+            if is_first_start {
+                seeds.iter().try_for_each(|seed| catalog.put(seed.clone(), max).map(drop))?;
+            }
+            let missing: Vec<_> = preset.iter().filter(|wanted| catalog.get(&wanted.pattern).is_none()).collect();
+            missing.into_iter().try_for_each(|wanted| catalog.put(wanted.clone(), max).map(drop))
+        })?;
+        if !is_first_start {
+            self.report_difference(seeds);
         }
-        self.report_difference(&seeds);
+        self.report_difference(preset);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The known name that a mistyped one most likely stands for.
 
 /// The name nearest to `typed`, unless all are too far from it to be meant.
-pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let far = 2.max(typed.len() / 3);
     known.map(|name| (distance(typed, name), name)).filter(|(distance, _)| *distance <= far).min().map(|(_, name)| name)
 }
