@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use ractor::{ActorCell, ActorRef, RpcReplyPort, call};
 use tollgate::actors::{CallError, CircuitBreakerMessage};
-use tollgate::policy::{BreakerFields, BreakerState, Cause, Class, Moment, Outcome, Override, PermitId};
+use tollgate::policy::{
+    BreakerFields, BreakerState, CallReport, Cause, Class, Fault, Moment, Outcome, Override, PermitId,
+};
 use tollgate::{Breaker, Tollgate};
 
 use super::{OPEN_TIME, causes, fail, name, start, steady};
@@ -89,7 +91,8 @@ async fn an_outcome_that_is_told_twice_counts_once() {
             let permit = allow(&tollgate).await;
             assert!(record(&tollgate, permit, Class::Failure).await);
             assert!(!record(&tollgate, permit, Class::Failure).await);
-            assert!(!breaker.record_issued(permit, Class::Success, &Outcome::default()));
+            let success = CallReport::new(Outcome::success());
+            assert!(!tollgate.record_issued(&breaker, permit, &success));
         }
         assert_eq!(breaker.view().consecutive_failures, 3);
         let unknown = PermitId::parse("00000000000000ff").expect("16 digits");
@@ -116,10 +119,11 @@ async fn an_outcome_that_comes_after_an_hour_counts_nowhere() {
 #[tokio::test(start_paused = true)]
 async fn of_more_numbers_than_there_may_be_the_oldest_goes() {
     within(100_000, async {
-        let (_tollgate, breaker) = start(steady()).await;
+        let (tollgate, breaker) = start(steady()).await;
+        let failure = CallReport::new(Outcome::failed(Fault::Timeout));
         let permits: Vec<_> = (0..10_001).map(|_| breaker.issue_permit().expect("it is closed")).collect();
-        assert!(!breaker.record_issued(permits[0], Class::Failure, &Outcome::default()));
-        assert!(breaker.record_issued(permits[1], Class::Failure, &Outcome::default()));
+        assert!(!tollgate.record_issued(&breaker, permits[0], &failure));
+        assert!(tollgate.record_issued(&breaker, permits[1], &failure));
         assert_eq!(breaker.view().consecutive_failures, 1);
     })
     .await;
