@@ -161,14 +161,21 @@ pub struct UnknownModel {
     has_prices: bool,
 }
 
+impl UnknownModel {
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match &self.nearest {
+            Some(nearest) => format!("did you mean `{nearest}`? if not, add it under `[[prices]]`"),
+            None if self.has_prices => "add it under `[[prices]]`".to_owned(),
+            None => "no model has one: add each that is called under `[[prices]]`".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for UnknownModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the model `{}` has no price; ", self.model.escape_debug())?;
-        match &self.nearest {
-            Some(nearest) => write!(f, "did you mean `{nearest}`? if not, add it under `[[prices]]`"),
-            None if self.has_prices => f.write_str("add it under `[[prices]]`"),
-            None => f.write_str("no model has one: add each that is called under `[[prices]]`"),
-        }
+        write!(f, "the model `{}` has no price; {}", self.model.escape_debug(), self.hint())
     }
 }
 
@@ -299,6 +306,17 @@ mod tests {
         #[test]
         fn what_is_shown_is_read_again(micros: u64) {
             prop_assert_eq!(UsdMicros::parse(&UsdMicros(micros).to_string()), Ok(UsdMicros(micros)));
+        }
+
+        #[test]
+        fn a_cost_is_the_exact_one_rounded_up(
+            (input, output) in (0_u64..10_000_000, 0_u64..10_000_000),
+            (input_price, output_price) in (0_u64..100_000_000, 0_u64..100_000_000),
+        ) {
+            let (input_per_million, output_per_million) = (UsdMicros(input_price), UsdMicros(output_price));
+            let cost = u128::from(Price { input_per_million, output_per_million }.cost(input, output).0);
+            let exact = u128::from(input) * u128::from(input_price) + u128::from(output) * u128::from(output_price);
+            prop_assert!(exact <= cost * 1_000_000 && cost * 1_000_000 < exact + 1_000_000);
         }
 
         #[test]

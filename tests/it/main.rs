@@ -8,6 +8,7 @@ mod conformance;
 mod differential;
 mod embedding;
 mod extremes;
+mod finishing;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
