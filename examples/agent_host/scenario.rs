@@ -1,6 +1,7 @@
 //! What happens in a run: the provider's true limits, its bad times, and the work of the agents. All of it follows from
 //! the length of the run, the number of agents and the seed.
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(crate) struct Scenario {
     pub(crate) outage: Range<Duration>,
     /// Every third request is answered with 529.
     pub(crate) overload: Range<Duration>,
-    /// A request takes up to this long until the provider looks at it.
+    /// A request takes up to this long until the provider looks at it, besides what the machine takes.
     pub(crate) transit_max: Duration,
     /// An answer takes half as long to twice as long.
     pub(crate) answer_time: Duration,
@@ -56,7 +57,7 @@ impl Scenario {
             requests_per_minute: calls_per_minute * 5 / 4,
             tokens_per_minute: calls_per_minute * CALL_TOKENS,
             calls_at_once: u64::from(agents).div_ceil(3),
-            outage: part(0.36)..part(0.52),
+            outage: part(0.36)..part(0.50),
             overload: part(0.76)..part(0.80),
             transit_max: part(0.0016),
             answer_time: part(0.016),
@@ -100,6 +101,19 @@ impl Scenario {
         let down = self.outage.end.min(end).saturating_sub(self.outage.start);
         let up = end - down;
         self.tokens_per_minute as f64 * (1.0 + minutes(up) + minutes(down).min(1.0))
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agents, seed, requests_per_minute, tokens_per_minute, calls_at_once, .. } = self;
+        let seconds = |time: &Duration| time.as_secs_f64();
+        writeln!(f, "{agents} agents for {} s, seed {seed}", seconds(&self.calls_until))?;
+        write!(f, "provider: {requests_per_minute} requests and {tokens_per_minute} tokens a minute ")?;
+        writeln!(f, "(which lasts {} s here), {calls_at_once} calls at once", seconds(&self.minute))?;
+        let [down, up, overload, over] =
+            [&self.outage.start, &self.outage.end, &self.overload.start, &self.overload.end].map(seconds);
+        write!(f, "down from {down} s to {up} s, overloaded from {overload} s to {over} s")
     }
 }
 

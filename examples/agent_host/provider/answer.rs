@@ -49,7 +49,8 @@ impl Answer {
         self.chunks += 1;
         if self.desk.is_down() || (self.plan.is_cut && at == CUT_BEFORE) {
             self.is_over = true;
-            self.visit.settle(self.used(), false);
+            let used = (at != 0).then(|| self.used());
+            self.visit.cut(used);
             return Some(Err(io::Error::other("the stream breaks off")));
         }
         if at == 0 {
@@ -64,7 +65,8 @@ impl Answer {
         if at == CHUNKS {
             self.is_over = true;
             // Before the last byte: who has read it may come again at once.
-            self.visit.settle(self.used(), true);
+            let used = self.used();
+            self.visit.answered(used);
             events += &event(&json!({ "type": "message_stop" }));
         }
         Some(Ok(events))

@@ -20,15 +20,16 @@ pub(crate) struct Seen {
     pub(crate) tokens_over: u64,
     /// Tokens charged: to calls that ended what they used, to those that failed what they might have used.
     pub(crate) tokens_charged: u64,
-    /// The part of it that went to answers which ended well.
+    /// The part of it that went to answers which ended well, and to those that broke off.
     pub(crate) tokens_answered: u64,
+    pub(crate) tokens_cut: u64,
     pub(crate) answered: u64,
     pub(crate) cut: u64,
     pub(crate) overloaded: u64,
     /// Requests that came while it was down.
     pub(crate) came_in_outage: u64,
-    /// Requests that were there when the outage began.
-    pub(crate) there_at_outage: u64,
+    /// Requests that were there when the outage began; `None` before.
+    pub(crate) there_at_outage: Option<u64>,
     /// When the last request was let in.
     pub(crate) last_let_in: Duration,
 }
@@ -56,6 +57,15 @@ struct State {
     seen: Seen,
 }
 
+impl State {
+    /// To be called before anything comes or goes.
+    fn look_around(&mut self, scenario: &Scenario, now: Duration) {
+        if scenario.outage.start <= now {
+            self.seen.there_at_outage.get_or_insert(self.there_now);
+        }
+    }
+}
+
 /// All that the provider keeps count of.
 #[derive(Debug)]
 pub(crate) struct Books {
@@ -78,12 +88,6 @@ impl Books {
 
     pub(crate) fn seen(&self) -> Seen {
         self.lock().seen.clone()
-    }
-
-    /// To be told when the outage begins.
-    pub(crate) fn outage_begins(&self) {
-        let mut state = self.lock();
-        state.seen.there_at_outage = state.there_now;
     }
 
     /// Whether this one is refused because of an overload.
@@ -127,10 +131,10 @@ pub(crate) struct Visit {
 
 impl Visit {
     pub(crate) fn arrive(books: &Arc<Books>) -> Self {
-        let is_down = books.scenario.outage.contains(&books.clock.now());
         let mut state = books.lock();
+        state.look_around(&books.scenario, books.clock.now());
         state.seen.requests += 1;
-        state.seen.came_in_outage += u64::from(is_down);
+        state.seen.came_in_outage += u64::from(books.scenario.outage.contains(&books.clock.now()));
         state.there_now += 1;
         Self { books: Arc::clone(books), held: None }
     }
@@ -166,26 +170,37 @@ impl Visit {
         over.map_or(Ok(()), Err)
     }
 
-    /// It is done, and has used so many tokens. One that is never settled is charged what it was let in for.
-    pub(crate) fn settle(&mut self, used: u64, is_whole: bool) {
-        let Some(held) = self.held.take() else { return };
+    /// Its answer is whole, and it has used so many tokens. A request that is never settled is charged what it was let
+    /// in for.
+    pub(crate) fn answered(&mut self, used: u64) {
+        let mut state = self.settle(used);
+        state.seen.answered += 1;
+        state.seen.tokens_answered += used;
+    }
+
+    /// Its answer broke off after so many tokens, or before it told of any: then it is charged what it was let in for.
+    pub(crate) fn cut(&mut self, used: Option<u64>) {
+        let used = used.or(self.held).expect("an answer is of a request that was let in");
+        let mut state = self.settle(used);
+        state.seen.cut += 1;
+        state.seen.tokens_cut += used;
+    }
+
+    fn settle(&mut self, used: u64) -> MutexGuard<'_, State> {
+        let held = self.held.take().expect("a request is settled once, after it was let in");
         let now = self.books.clock.now();
         let mut state = self.books.lock();
         state.let_in_now -= 1;
         state.tokens.give_back(held - used, now);
         state.seen.tokens_charged -= held - used;
-        if is_whole {
-            state.seen.answered += 1;
-            state.seen.tokens_answered += used;
-        } else {
-            state.seen.cut += 1;
-        }
+        state
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
         let mut state = self.books.lock();
+        state.look_around(&self.books.scenario, self.books.clock.now());
         state.there_now -= 1;
         state.let_in_now -= u64::from(self.held.is_some());
     }

@@ -1,6 +1,6 @@
 //! A provider that stands for Anthropic: a real HTTP server with true limits, the headers and errors of the real one,
 //! and bad times. Its limits are token buckets that refill continuously. A call is charged its prompt and its
-//! `max_tokens` when it is let in and gets back what it did not use; one that fails after that stays charged.
+//! `max_tokens` when it is let in and gets back what it did not use; one that then fails without an answer stays charged.
 
 mod answer;
 mod books;
@@ -47,11 +47,6 @@ impl Provider {
         let router = Router::new().route("/v1/messages", post(messages)).with_state(desk);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.expect("a server") });
-        let (watched, outage) = (Arc::clone(&books), scenario.outage.start);
-        tasks.spawn(async move {
-            clock.sleep_until(outage).await;
-            watched.outage_begins();
-        });
         Self { address, books, _tasks: tasks }
     }
 
