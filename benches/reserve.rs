@@ -15,7 +15,7 @@ use tollgate::backends::memory::MemoryLedger;
 use tollgate::backends::{Backend, Observer, Registered, Reply};
 use tollgate::clock::Clock;
 use tollgate::config::Settings;
-use tollgate::policy::{Amounts, Complete, Definition, Key, Labels, LeaseId, Reserve};
+use tollgate::policy::{Amounts, Complete, Definition, Key, Reserve};
 use tollgate::{Lease, Tollgate};
 
 const KEYS: [&str; 4] = [
@@ -65,7 +65,7 @@ impl Calls {
         let [rpm, tpm, at_once, daily] = keys;
         let needed = amounts([(rpm, 1), (tpm, PROMPT_TOKENS), (at_once, 1), (daily, PROMPT_TOKENS)]);
         let used = amounts([(tpm, USED_TOKENS), (daily, USED_TOKENS)]);
-        let call = || Reserve { lease_id: LeaseId::generate(), labels: Labels::default(), amounts: needed.clone() };
+        let call = || Reserve::new(needed.clone());
         Self { reserves: (0..CALLS_PER_ROUND).map(|_| call()).collect(), actuals: vec![used; CALLS_PER_ROUND] }
     }
 }

@@ -10,7 +10,9 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::runtime::Runtime;
 use crate::backends::{BackendError, LeaseView, Usage};
-use crate::policy::{Amounts, Complete, Grant, Key, LeaseError, LeaseId, Moment, Refusal, Renew, Reserve, Restraint};
+use crate::policy::{
+    Amounts, CallReport, Complete, Grant, Key, LeaseError, LeaseId, Moment, Refusal, Renew, Reserve, Restraint,
+};
 
 /// The most messages queued for the backend.
 pub(super) const QUEUE_MAX: usize = 4_096;
@@ -30,6 +32,8 @@ pub enum BackendMessage {
     Peek(Amounts, RpcReplyPort<Result<(), Box<Refusal>>>),
     /// Ends a lease with what was really used.
     Complete(Complete, RpcReplyPort<Result<(), LeaseError>>),
+    /// The same, and tells how the call went: to its circuit breaker, and to the limits it used.
+    Finish(Complete, CallReport, RpcReplyPort<Result<(), LeaseError>>),
     /// Extends the concurrency holds of a lease; says when its last hold will end.
     Renew(Renew, RpcReplyPort<Result<Moment, LeaseError>>),
     /// Does what a provider asks of a limit.
@@ -71,10 +75,14 @@ impl Actor for BackendActor {
         }
         // A caller that gave up has no use for the answer, which `send` then returns: it ends by its own expiry.
         match message {
-            BackendMessage::Reserve(request, reply) => drop(reply.send(runtime.reserve(&request).await)),
+            BackendMessage::Reserve(request, reply) => {
+                let granted = runtime.reserve(&request).await;
+                drop(reply.send(granted.map(|granted| runtime.detach(granted))))
+            }
             BackendMessage::Peek(amounts, reply) => drop(reply.send(runtime.peek(&amounts).await)),
-            BackendMessage::Complete(request, reply) => {
-                drop(reply.send(runtime.backend.complete(&request).get().await))
+            BackendMessage::Complete(request, reply) => drop(reply.send(runtime.complete(&request).await)),
+            BackendMessage::Finish(request, report, reply) => {
+                drop(reply.send(runtime.finish_by_id(&request, &report).await))
             }
             BackendMessage::Renew(request, reply) => drop(reply.send(runtime.backend.renew(&request).get().await)),
             BackendMessage::Restrain(key, restraint, reply) => {

@@ -5,6 +5,7 @@
 
 mod backend;
 mod breakers;
+mod finish;
 mod limiters;
 mod mailbox;
 mod registry;
@@ -19,7 +20,7 @@ mod api;
 pub use api::{ApiMessage, ApiStart};
 
 pub use backend::BackendMessage;
-pub use breakers::{BreakersFull, BreakersMessage, CircuitBreakerMessage};
+pub use breakers::{BreakersFull, BreakersMessage, CircuitBreakerMessage, Permit};
 pub use limiters::{LimitersMessage, RateLimiterMessage, Wait};
 pub use mailbox::{CALL_TIMEOUT, CallError, Mailbox};
 pub use registry::{Entry, RegistryError, RegistryMessage, Status, StoreError};
@@ -27,6 +28,7 @@ pub use root::{Part, RootMessage};
 pub use status::ActorStatus;
 
 pub(crate) use breakers::Gate;
+pub(crate) use finish::Granted;
 pub(crate) use registry::Store;
 pub(crate) use root::Root;
 pub(crate) use runtime::Runtime;

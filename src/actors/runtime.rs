@@ -2,12 +2,13 @@
 //! when an actor dies.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::backend::{self, BackendMessage};
-use super::breakers::Breakers;
+use super::breakers::{Breakers, Permit};
+use super::finish::Granted;
 use super::limiters::{Limiters, Wait};
 use super::mailbox::Mailbox;
 use super::registry::{self, RegistryMessage, Store};
@@ -15,9 +16,14 @@ use super::root::RootMessage;
 use super::status::ActorStatus;
 use crate::backends::Backend;
 use crate::backends::memory::MemoryLedger;
+use crate::call::CallBooks;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::policy::{Amounts, DeniedKey, Grant, Key, Reason, Refusal, Reserve};
+use crate::policy::{Amounts, Classify, DeniedKey, ExpiringTable, Key, LeaseId, Reason, Refusal, Reserve};
+
+/// How long the permit of a call is kept whose caller is to come back with its id. The call of one that does not was
+/// cancelled, for its breaker.
+const PERMIT_LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// One runtime.
 pub(crate) struct Runtime {
@@ -33,12 +39,20 @@ pub(crate) struct Runtime {
     pub(crate) backend_actor: Mailbox<BackendMessage>,
     #[cfg(feature = "server")]
     pub(crate) api: Mailbox<super::api::ApiMessage>,
+    /// What is remembered of guarded calls.
+    pub(crate) calls: CallBooks,
+    /// What outcomes mean for circuit breakers.
+    pub(crate) classify: Arc<dyn Classify>,
+    /// What providers said that made no sense.
+    pub(super) signals_ignored: AtomicU64,
+    permits: Mutex<ExpiringTable<LeaseId, Permit>>,
     is_closing: AtomicBool,
 }
 
 impl Runtime {
-    pub(crate) fn new(name: String, settings: Settings, store: Arc<Store>) -> Self {
+    pub(crate) fn new(name: String, settings: Settings, store: Arc<Store>, classify: Arc<dyn Classify>) -> Self {
         let clock = Clock::start();
+        let permits = Mutex::new(ExpiringTable::new(PERMIT_LIFETIME, settings.memory.max_leases));
         let limiters = Arc::new(Limiters::new(&name, settings.clone()));
         let observer: Arc<dyn crate::backends::Observer> = Arc::<Limiters>::clone(&limiters);
         Self {
@@ -46,6 +60,7 @@ impl Runtime {
             limiters,
             breakers: Breakers::new(&name, &settings, &clock),
             clock,
+            calls: CallBooks::new(settings.max_breakers),
             settings,
             store,
             root: Mailbox::new(format!("{name}/root"), 64),
@@ -54,8 +69,17 @@ impl Runtime {
             #[cfg(feature = "server")]
             api: Mailbox::new(format!("{name}/api"), 64),
             name,
+            classify,
+            signals_ignored: AtomicU64::new(0),
+            permits,
             is_closing: AtomicBool::new(false),
         }
+    }
+
+    /// The permits of those who come back with an id. Nothing but the table is locked: a permit that it drops tells
+    /// only its own breaker.
+    pub(super) fn permits(&self) -> MutexGuard<'_, ExpiringTable<LeaseId, Permit>> {
+        self.permits.lock().expect("nothing under this lock panics but a broken invariant")
     }
 
     /// Whether it is shutting down, or has failed for good.
@@ -83,7 +107,7 @@ impl Runtime {
     }
 
     /// Grants all that is asked for, or charges nothing.
-    pub(crate) async fn reserve(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
+    pub(crate) async fn reserve(&self, request: &Reserve) -> Result<Granted, Box<Refusal>> {
         self.decide(request).await.inspect_err(|refusal| self.backend.count_refusal(refusal))
     }
 
@@ -97,7 +121,7 @@ impl Runtime {
     }
 
     /// Reserves now or as soon as there is room.
-    pub(crate) async fn acquire(&self, request: Arc<Reserve>, wait: Wait) -> Result<Grant, Box<Refusal>> {
+    pub(crate) async fn acquire(&self, request: Arc<Reserve>, wait: Wait) -> Result<Granted, Box<Refusal>> {
         self.decide_or_wait(request, wait).await.inspect_err(|refusal| self.backend.count_refusal(refusal))
     }
 
@@ -116,20 +140,25 @@ impl Runtime {
         root
     }
 
-    async fn decide(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
+    async fn decide(&self, request: &Reserve) -> Result<Granted, Box<Refusal>> {
         if self.is_closing() {
             return Err(Box::new(self.settings.overloaded()));
         }
+        let permit = match self.enter(request) {
+            Ok(permit) => permit,
+            Err(refusal) => return self.refuse_at_breaker(request, refusal).await,
+        };
         if self.limiters.lines.waiting() != 0 {
             let occupied = self.limiters.lines.occupied(&request.amounts, self.clock.now());
             if !occupied.is_empty() && !self.knows(request).await {
                 return Err(self.refuse_in_line(&request.amounts, occupied).await);
             }
         }
-        self.backend.reserve(request).get().await
+        let grant = self.backend.reserve(request).get().await?;
+        Ok(Granted { grant, permit })
     }
 
-    async fn decide_or_wait(&self, request: Arc<Reserve>, wait: Wait) -> Result<Grant, Box<Refusal>> {
+    async fn decide_or_wait(&self, request: Arc<Reserve>, wait: Wait) -> Result<Granted, Box<Refusal>> {
         let refusal = match self.decide(&request).await {
             Err(refusal) if refusal.reason.is_worth_waiting() => refusal,
             answer => return answer,
@@ -140,7 +169,12 @@ impl Runtime {
         };
         let waited = self.limiters.wait(&self.clock, &self.settings, &key, Arc::clone(&request), wait).await;
         match waited {
-            Some(answer) => answer.map(super::limiters::UnclaimedGrant::claim),
+            Some(Ok(unclaimed)) => {
+                // Not before: a probe is not kept from others by one who stands in line.
+                let permit = self.enter(&request)?;
+                Ok(Granted { grant: unclaimed.claim(), permit })
+            }
+            Some(Err(refusal)) => Err(refusal),
             // A last try: what frees at this very moment is in time, and a refusal says how things stand now.
             None => match self.decide(&request).await {
                 // It was served as it left, and its grant given back: to its caller it was never granted.
@@ -149,6 +183,26 @@ impl Runtime {
                 }
                 answer => answer,
             },
+        }
+    }
+
+    /// Asks the request's circuit breaker, if it names one.
+    fn enter(&self, request: &Reserve) -> Result<Option<Permit>, Box<Refusal>> {
+        let Some(name) = &request.breaker else { return Ok(None) };
+        let gate = self.breakers.find_or_make(name).map_err(|_| Box::new(self.settings.overloaded()))?;
+        let entered = Permit::enter(&gate);
+        entered.map(Some).map_err(|open| Box::new(Refusal::breaker_open(name.clone(), open.retry_after)))
+    }
+
+    /// The answer to a call whose breaker is open, unless another comes before that.
+    async fn refuse_at_breaker(&self, request: &Reserve, open: Box<Refusal>) -> Result<Granted, Box<Refusal>> {
+        if self.knows(request).await {
+            let grant = self.backend.reserve(request).get().await?;
+            return Ok(Granted { grant, permit: None });
+        }
+        match self.backend.peek(&request.amounts).get().await {
+            Err(refusal) if refusal.reason.precedes_breaker() => Err(refusal),
+            _ => Err(open),
         }
     }
 

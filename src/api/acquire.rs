@@ -32,6 +32,8 @@ struct AcquireFields<'a> {
     tenant: Option<Text<'a>>,
     #[serde(borrow)]
     requirements: Vec<Object<AmountFields<'a>>>,
+    #[serde(borrow, default)]
+    breaker: Option<Text<'a>>,
     max_wait_ms: u64,
     #[serde(borrow, default)]
     priority: Option<Cow<'a, str>>,
@@ -54,8 +56,8 @@ pub(super) async fn acquire(State(state): State<ApiState>, request: Request) -> 
 impl<'a> AcquireFields<'a> {
     fn check(self, max_wait: Duration) -> Result<(Reserve, Wait), Problem> {
         let mut checks = Checks::default();
-        let Self { lease_id, job_id, tenant, requirements, max_wait_ms, priority } = self;
-        let request = ReserveFields { lease_id, job_id, tenant, requirements }.check_into(&mut checks);
+        let Self { lease_id, job_id, tenant, requirements, breaker, max_wait_ms, priority } = self;
+        let request = ReserveFields { lease_id, job_id, tenant, requirements, breaker }.check_into(&mut checks);
         let max_wait = checks.take("max_wait_ms", check_wait(max_wait_ms, max_wait));
         let priority = checks.take("priority", check_priority(priority.as_deref()));
         let wait = max_wait.zip(priority).map(|(max_wait, priority)| Wait { max_wait, priority });

@@ -53,9 +53,10 @@ async fn reserve_one(state: &ApiState, item: &RawValue) -> Decision {
 }
 
 async fn complete_one(state: &ApiState, item: &RawValue) -> Completed {
-    let parsed = body::parse::<CompleteFields<'_>>(item.get().as_bytes()).and_then(|fields| fields.check());
+    let now_unix_ms = state.tollgate().unix_ms();
+    let parsed = body::parse::<CompleteFields<'_>>(item.get().as_bytes()).and_then(|fields| fields.check(now_unix_ms));
     let done = match parsed {
-        Ok(request) => state.tollgate().complete(request).await.map_err(Problem::from),
+        Ok(completion) => completion.carry_out(state).await.map_err(Problem::from),
         Err(problem) => Err(problem),
     };
     done.map_or_else(Completed::of_problem, |()| Completed::ok())

@@ -36,6 +36,16 @@ pub(super) async fn read(request: Request, time: Duration) -> Result<Bytes, Prob
     }
 }
 
+/// Reads a body that says nothing: none, or an empty object.
+pub(super) async fn read_nothing(request: Request, time: Duration) -> Result<(), Problem> {
+    let json = read(request, time).await?;
+    if json.is_empty() { Ok(()) } else { parse::<Nothing>(&json).map(|Nothing {}| ()) }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 /// Parses JSON. Text without escapes is borrowed from `json`.
 pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_slice::<Object<T>>(json)

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::body;
 use super::object::Object;
+use super::outcome::OutcomeFields;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{AmountFields, Checks, Text};
-use crate::policy::{Amounts, Complete};
+use crate::policy::{Amounts, CallReport, Complete, LeaseError};
 
 /// What a completion states.
 #[derive(Deserialize)]
@@ -21,6 +22,14 @@ pub(super) struct CompleteFields<'a> {
     job_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     actuals: Vec<Object<AmountFields<'a>>>,
+    #[serde(borrow, default)]
+    outcome: Option<Object<OutcomeFields<'a>>>,
+}
+
+/// A completion, and how the call went if its client says so.
+pub(super) struct Completion {
+    request: Complete,
+    report: Option<CallReport>,
 }
 
 /// Completed, or in a batch why not.
@@ -34,19 +43,32 @@ pub(super) struct Completed {
 
 pub(super) async fn complete(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let json = body::read(request, state.options().request_timeout).await?;
-    let request = body::parse::<CompleteFields<'_>>(&json)?.check()?;
-    state.tollgate().complete(request).await?;
+    let completion = body::parse::<CompleteFields<'_>>(&json)?.check(state.tollgate().unix_ms())?;
+    completion.carry_out(&state).await?;
     Ok(body::json(&Completed::ok()))
+}
+
+impl Completion {
+    /// Ends the lease.
+    pub(super) async fn carry_out(self, state: &ApiState) -> Result<(), LeaseError> {
+        match &self.report {
+            Some(report) => state.tollgate().finish(self.request, report).await,
+            None => state.tollgate().complete(self.request).await,
+        }
+    }
 }
 
 impl CompleteFields<'_> {
     /// Checks every field. The job is the client's own note, and not kept.
-    pub(super) fn check(&self) -> Result<Complete, Problem> {
+    pub(super) fn check(&self, now_unix_ms: u64) -> Result<Completion, Problem> {
         let mut checks = Checks::default();
         let lease_id = checks.lease_id(&self.lease_id);
         checks.label("job_id", self.job_id.as_ref());
         let actuals = checks.amounts("actuals", &self.actuals, Amounts::used);
-        checks.finish(lease_id.zip(actuals).map(|(lease_id, actuals)| Complete { lease_id, actuals }))
+        let outcome = self.outcome.as_ref();
+        let report = outcome.and_then(|Object(outcome)| outcome.check_into(&mut checks, now_unix_ms));
+        let request = lease_id.zip(actuals).map(|(lease_id, actuals)| Complete { lease_id, actuals });
+        checks.finish(request.map(|request| Completion { request, report }))
     }
 }
 

@@ -3,24 +3,15 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::body;
+use super::paging::{PageQuery, check_count, read_query, unfit};
 use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{Checks, Shown, path_text};
 use crate::policy::{Key, KeyPattern, LimitState, Mistake, Mode, Overage};
 use crate::tollgate::LimitUsage;
-
-const PAGE_LIMITS: u64 = 100;
-const PAGE_LIMITS_MAX: u64 = 1_000;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PageQuery {
-    limit: Option<String>,
-    cursor: Option<String>,
-}
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -54,10 +45,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| {
-        let problem = format!("is refused: {}", rejection.body_text());
-        Problem::mistakes(vec![Mistake::new("query", problem, "this route takes `limit` and `cursor`")])
-    })?;
+    let query = read_query(query)?;
     let mut checks = Checks::default();
     let count = checks.take("limit", check_count(query.limit.as_deref()));
     let cursor = checks.take("cursor", check_cursor(query.cursor.as_deref()));
@@ -87,20 +75,9 @@ pub(super) const fn state_name(state: LimitState) -> &'static str {
     }
 }
 
-fn check_count(text: Option<&str>) -> Result<usize, Mistake> {
-    let Some(text) = text else { return Ok(PAGE_LIMITS as usize) };
-    let count = text.parse().ok().filter(|count| (1..=PAGE_LIMITS_MAX).contains(count));
-    count.map(|count| count as usize).ok_or_else(|| unfit(text, format!("use 1 to {PAGE_LIMITS_MAX}")))
-}
-
 fn check_cursor(text: Option<&str>) -> Result<u64, Mistake> {
     let Some(text) = text else { return Ok(0) };
     text.parse().map_err(|_| unfit(text, "use the `next_cursor` of the page before".to_owned()))
-}
-
-fn unfit(text: &str, hint: String) -> Mistake {
-    let shown: String = text.chars().take(40).collect();
-    Mistake::new("", format!("is `{shown}`"), hint)
 }
 
 impl<'a> From<&'a LimitUsage> for UsageBody<'a> {

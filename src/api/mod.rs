@@ -2,9 +2,11 @@
 
 mod access;
 mod acquire;
+mod admin_breakers;
 mod admin_limits;
 mod batch;
 mod body;
+mod breakers;
 mod complete;
 mod decision;
 mod exposition;
@@ -13,7 +15,9 @@ mod leases;
 mod limits;
 mod metrics;
 mod object;
+mod outcome;
 mod pages;
+mod paging;
 mod peek;
 mod problem;
 mod request_id;

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, get, post, put};
 
 use super::access::Scope;
 use super::gate::{self, Gate};
 use super::problem::Problem;
 use super::state::ApiState;
-use super::{acquire, admin_limits, batch, complete, leases, limits, metrics, pages, peek, reserve, status};
+use super::{
+    acquire, admin_breakers, admin_limits, batch, breakers, complete, leases, limits, metrics, pages, peek, reserve,
+    status,
+};
 
 type Route = (&'static str, Scope, MethodRouter<ApiState>);
 
@@ -46,9 +49,14 @@ fn routes() -> Vec<Route> {
         ("/v1/leases/{lease_id}", Scope::Client, get(leases::show)),
         ("/v1/limits", Scope::Client, get(limits::list)),
         ("/v1/limits/{*key}", Scope::Client, get(limits::show)),
+        ("/v1/breakers", Scope::Client, get(breakers::list)),
+        ("/v1/breakers/{name}", Scope::Client, get(breakers::show)),
+        ("/v1/breakers/{name}/enter", Scope::Client, post(breakers::enter)),
+        ("/v1/breakers/{name}/record", Scope::Client, post(breakers::record)),
         ("/v1/status", Scope::Client, get(status::status)),
         ("/v1/admin/limits", Scope::Admin, get(admin_limits::list).put(admin_limits::put)),
         ("/v1/admin/limits/{*key}", Scope::Admin, get(admin_limits::show).delete(admin_limits::delete)),
+        ("/v1/admin/breakers/{name}", Scope::Admin, put(admin_breakers::put)),
         ("/healthz", Scope::Open, get(status::healthz)),
         ("/readyz", Scope::Open, get(status::readyz)),
         ("/metrics", Scope::Client, get(metrics::metrics)),

@@ -9,11 +9,18 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::object::Object;
 use super::problem::Problem;
-use crate::policy::{Amounts, KEYS_PER_REQUEST_MAX, Key, Label, Labels, LeaseId, Mistake, Reserve};
+use crate::policy::{Amounts, BreakerName, KEYS_PER_REQUEST_MAX, Key, Label, Labels, LeaseId, Mistake, Reserve};
 
 /// Text that is borrowed from the body where it holds no escapes.
 #[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Text<'_> {
+    /// The text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// A key and an amount of it.
 #[derive(Deserialize)]
@@ -36,6 +43,8 @@ pub(super) struct ReserveFields<'a> {
     pub(super) tenant: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) requirements: Vec<Object<AmountFields<'a>>>,
+    #[serde(borrow, default)]
+    pub(super) breaker: Option<Text<'a>>,
 }
 
 impl ReserveFields<'_> {
@@ -52,7 +61,8 @@ impl ReserveFields<'_> {
         let job_id = checks.label("job_id", self.job_id.as_ref());
         let tenant = checks.label("tenant", self.tenant.as_ref());
         let amounts = checks.amounts("requirements", &self.requirements, Amounts::to_reserve);
-        Some(Reserve { lease_id: lease_id?, labels: Labels { job_id, tenant }, amounts: amounts? })
+        let breaker = checks.breaker(self.breaker.as_ref());
+        Some(Reserve { lease_id: lease_id?, labels: Labels { job_id, tenant }, amounts: amounts?, breaker })
     }
 }
 
@@ -74,6 +84,11 @@ impl Checks {
     /// A field that may be left out.
     pub(super) fn label(&mut self, field: &str, text: Option<&Text<'_>>) -> Option<Label> {
         self.take(field, Label::parse(&text?.0))
+    }
+
+    /// The field `breaker`, which may be left out.
+    pub(super) fn breaker(&mut self, text: Option<&Text<'_>>) -> Option<BreakerName> {
+        self.take("breaker", BreakerName::parse(&text?.0))
     }
 
     /// A list of keys and amounts, summed by `sum`.

@@ -123,8 +123,19 @@ pub struct Totals {
     pub completed: u64,
     /// Leases that ended by the expiry of their last hold.
     pub expired: u64,
-    /// Per definition: what its limits have counted, those that are gone included.
-    pub definitions: Vec<(KeyPattern, Counters)>,
+    /// Per definition.
+    pub definitions: Vec<DefinitionTotals>,
+}
+
+/// What the limits of one definition add up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionTotals {
+    /// Which definition.
+    pub pattern: KeyPattern,
+    /// What its limits have counted, those that are gone included.
+    pub counters: Counters,
+    /// Whether a provider's pause of one of them is in force.
+    pub is_paused: bool,
 }
 
 /// Whether a backend can answer.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::errors::Place;
 use super::section::Section;
-use crate::policy::{Definition, DefinitionFields, KeyPattern, Mistake, Mode, Overage};
+use crate::policy::{Definition, DefinitionFields, KeyPattern, Mistake, Mode, Overage, Preset};
 
 const OVERAGES: [(&str, Overage); 3] = [("deny", Overage::Deny), ("debt", Overage::Debt), ("repay", Overage::Repay)];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
@@ -28,9 +28,12 @@ struct Entry {
 }
 
 /// Reads every definition, and compares them.
-pub(super) fn read_limits(root: &mut Section<'_, '_>, max_limits: usize) -> Vec<Definition> {
+pub(super) fn read_limits(root: &mut Section<'_, '_>, max_limits: usize, has_preset: bool) -> Vec<Definition> {
     let entries = root.tables("limits", read_entry);
     report_twins(root, &entries);
+    if has_preset {
+        report_preset_keys(root, &entries);
+    }
     if let Some(first_too_many) = entries.get(max_limits) {
         let problem =
             format!("has {} definitions, more than `registry.max_limits`, which is {max_limits}", entries.len());
@@ -90,6 +93,18 @@ fn report_twins(root: &mut Section<'_, '_>, entries: &[Entry]) {
             (problem, "remove one of the two; the names in braces make no difference")
         };
         root.reader.report(entry.place.clone(), Mistake::new(entry.path.clone(), problem, hint));
+    }
+}
+
+/// A limit of the preset has one definition, like any other.
+fn report_preset_keys(root: &mut Section<'_, '_>, entries: &[Entry]) {
+    for entry in entries {
+        let key = entry.pattern.as_ref().map(KeyPattern::as_str).filter(|key| Preset::KEYS.contains(key));
+        if let Some(key) = key {
+            let problem = format!("is `{key}`, which is kept for the limits of `[rate_limit]`");
+            let mistake = Mistake::new(entry.path.clone(), problem, "give it another key, or remove `[rate_limit]`");
+            root.reader.report(entry.place.clone(), mistake);
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //! A mistake names its key path, its line or variable, what is wrong, and what to do. What an embedding host sets too
 //! is in [`Settings`]; the rest is the server's.
 
+mod breakers;
 mod environment;
 mod errors;
 mod file;
 mod limits;
+mod money;
 mod reader;
 mod scalar;
 mod secret;

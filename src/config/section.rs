@@ -116,6 +116,11 @@ impl<'a> Section<'_, 'a> {
         from_variable.or(from_file)
     }
 
+    /// Whether the table is in the file.
+    pub(super) fn is_written(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// Reports the field if it is not written.
     pub(super) fn require(&mut self, name: &str, hint: &str) {
         if self.reader.is_whole() && self.find(name).is_none() {

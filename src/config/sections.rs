@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use super::breakers::read_breakers;
+use super::money::{read_preset, read_prices};
 use super::secret::read_auth;
 use super::section::Section;
 use super::settings::{MemorySettings, Settings};
@@ -12,7 +14,7 @@ use crate::policy::{Label, Mistake, Turns};
 
 /// Up to a day: longer is a slip of the unit.
 const MS: RangeInclusive<u64> = 1..=86_400_000;
-const COUNT: RangeInclusive<u64> = 1..=10_000_000;
+pub(super) const COUNT: RangeInclusive<u64> = 1..=10_000_000;
 /// As many ports as an address has.
 const CONNECTIONS: RangeInclusive<u64> = 1..=65_535;
 const WEIGHT: RangeInclusive<u64> = 1..=1_000;
@@ -29,8 +31,11 @@ pub(super) fn read_config(root: &mut Section<'_, '_>, base_dir: &Path) -> Config
         root.section("registry", |section| read_registry(section, &mut runtime)).unwrap_or(defaults.data_dir);
     root.section("waiting", |section| read_waiting(section, &mut runtime));
     root.section("retry_after", |section| read_retry_after(section, &mut runtime));
+    read_breakers(root, &mut runtime);
+    runtime.preset = root.section("rate_limit", read_preset);
+    runtime.prices = read_prices(root);
     let telemetry = root.section("telemetry", read_telemetry);
-    let limits = limits::read_limits(root, runtime.max_limits);
+    let limits = limits::read_limits(root, runtime.max_limits, runtime.preset.is_some());
     Config { server, auth, data_dir, runtime, backend, limits, telemetry }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::circuit_breaker::BreakerName;
 use super::key::Key;
 use super::lease::LeaseId;
 use super::retry_after;
@@ -26,6 +27,8 @@ pub enum Reason {
     UnknownLimitKey(Key),
     /// The amount is above this limit's capacity.
     NeverFits(Key),
+    /// The circuit breaker is open, or has all of its probes out.
+    BreakerOpen(BreakerName),
     /// The capacity of this limit is being lowered.
     LimitDecreasing(Key),
     /// The provider asked to wait with this limit.
@@ -47,12 +50,19 @@ impl Reason {
             Self::LeaseFinished => "lease_finished".to_owned(),
             Self::UnknownLimitKey(key) => format!("unknown_limit_key:{key}"),
             Self::NeverFits(key) => format!("never_fits:{key}"),
+            Self::BreakerOpen(name) => format!("breaker_open:{name}"),
             Self::LimitDecreasing(key) => format!("limit_decreasing:{key}"),
             Self::LimitPaused(key) => format!("limit_paused:{key}"),
             Self::Denied => String::new(),
             Self::Overloaded => "overloaded".to_owned(),
             Self::BackendError(_) => "backend_error".to_owned(),
         }
+    }
+
+    /// Whether it is said before an open circuit breaker is: it would stand with the breaker closed too.
+    #[must_use]
+    pub(crate) const fn precedes_breaker(&self) -> bool {
+        matches!(self, Self::InvalidRequest(_) | Self::UnknownLimitKey(_) | Self::NeverFits(_))
     }
 
     /// Whether capacity that frees, or the end of a pause, can turn it into a grant.
@@ -109,6 +119,12 @@ impl Refusal {
         Self { reason: Reason::Overloaded, retry_after, denied: Vec::new() }
     }
 
+    /// A refusal by a circuit breaker.
+    #[must_use]
+    pub fn breaker_open(name: BreakerName, retry_after: Duration) -> Self {
+        Self { reason: Reason::BreakerOpen(name), retry_after, denied: Vec::new() }
+    }
+
     /// Whole milliseconds to wait: 0 for a refusal that time does not change, else at least 1.
     #[must_use]
     pub fn retry_after_ms(&self) -> u64 {
@@ -150,4 +166,30 @@ pub enum LeaseError {
     /// Whether it was done is unknown; the same request can be sent again.
     #[error("{0}")]
     Backend(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_why_and_when_to_come_back() {
+        let key = Key::parse("rpm").expect("a good key");
+        let (retry_after, wait_at_least) = (Duration::from_micros(1_500), Duration::ZERO);
+        let denied = vec![DeniedKey { key: key.clone(), capacity: 5, available: 0, retry_after, wait_at_least }];
+        for (reason, told) in [
+            (Reason::Denied, "no room in `rpm`, retry after 2 ms"),
+            (Reason::LimitPaused(key.clone()), "the provider asked to wait with `rpm`, retry after 2 ms"),
+            (Reason::LimitDecreasing(key), "limit_decreasing:rpm"),
+        ] {
+            let refusal = Refusal::of_keys(reason, denied.clone());
+            assert_eq!(refusal.to_string(), format!("reservation refused: {told}"));
+        }
+    }
+
+    #[test]
+    fn who_is_paused_can_wait_and_a_pause_has_its_code() {
+        let reason = Reason::LimitPaused(Key::parse("llm:rpm").expect("a good key"));
+        assert_eq!((reason.code().as_str(), reason.is_worth_waiting()), ("limit_paused:llm:rpm", true));
+    }
 }

@@ -85,7 +85,7 @@ impl Limit {
         if self.pending_decrease.is_some() {
             return Verdict::Decreasing;
         }
-        let is_paused = self.paused_until(now).is_some();
+        let is_paused = self.restraints.paused_until(now).is_some();
         if !is_paused && self.has(amount, now) {
             return Verdict::Fits;
         }
@@ -143,7 +143,7 @@ impl Limit {
     pub fn reserve(&mut self, amount: u64, now: Moment) -> HoldId {
         let now = self.advance(now);
         if self.enforces() {
-            assert!(self.has(amount, now) && self.paused_until(now).is_none(), "only what fits is reserved");
+            assert!(self.has(amount, now) && self.restraints.paused_until(now).is_none(), "only what fits is reserved");
         }
         self.meter.reserve(amount, now)
     }

@@ -2,6 +2,7 @@
 
 mod amounts;
 mod backoff;
+mod call_report;
 mod circuit_breaker;
 mod concurrency;
 mod decision;
@@ -33,6 +34,7 @@ mod verdict;
 
 pub use amounts::{Amount, Amounts, KEYS_PER_REQUEST_MAX};
 pub use backoff::Backoff;
+pub use call_report::CallReport;
 pub use circuit_breaker::{
     Admission, BreakerFields, BreakerName, BreakerOpen, BreakerSettings, BreakerState, BreakerView, Cause,
     CircuitBreaker, Override, PermitId, PermitTable, Transition,

@@ -302,6 +302,17 @@ mod tests {
         }
 
         #[test]
+        fn a_cost_is_the_exact_one_rounded_up(
+            (input, output) in (0_u64..10_000_000, 0_u64..10_000_000),
+            (input_price, output_price) in (0_u64..100_000_000, 0_u64..100_000_000),
+        ) {
+            let (input_per_million, output_per_million) = (UsdMicros(input_price), UsdMicros(output_price));
+            let cost = u128::from(Price { input_per_million, output_per_million }.cost(input, output).0);
+            let exact = u128::from(input) * u128::from(input_price) + u128::from(output) * u128::from(output_price);
+            prop_assert!(exact <= cost * 1_000_000 && cost * 1_000_000 < exact + 1_000_000);
+        }
+
+        #[test]
         fn no_text_panics(text: String) {
             let _ = UsdMicros::parse(&text);
         }

@@ -1,6 +1,7 @@
 //! What callers ask of a ledger.
 
 use super::amounts::Amounts;
+use super::circuit_breaker::BreakerName;
 use super::key::Key;
 use super::lease::{Label, Labels, LeaseId};
 use super::mistake::{InvalidRequest, Mistake};
@@ -15,13 +16,15 @@ pub struct Reserve {
     pub labels: Labels,
     /// What the call may use.
     pub amounts: Amounts,
+    /// The circuit breaker of the upstream that is to be called, which is asked too.
+    pub breaker: Option<BreakerName>,
 }
 
 impl Reserve {
     /// A request under a new lease id.
     #[must_use]
     pub fn new(amounts: Amounts) -> Self {
-        Self { lease_id: LeaseId::generate(), labels: Labels::default(), amounts }
+        Self { lease_id: LeaseId::generate(), labels: Labels::default(), amounts, breaker: None }
     }
 
     /// A request for these keys and amounts.
@@ -39,6 +42,13 @@ impl Reserve {
     #[must_use]
     pub fn for_tenant(mut self, tenant: Label) -> Self {
         self.labels.tenant = Some(tenant);
+        self
+    }
+
+    /// The same, refused also while `breaker` is open.
+    #[must_use]
+    pub fn through(mut self, breaker: BreakerName) -> Self {
+        self.breaker = Some(breaker);
         self
     }
 }

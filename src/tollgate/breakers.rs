@@ -7,8 +7,8 @@ use ractor::{ActorRef, RpcReplyPort};
 use tokio::sync::broadcast;
 
 use super::Tollgate;
-use crate::actors::{BreakersFull, CallError, CircuitBreakerMessage, Gate};
-use crate::policy::{Admission, BreakerName, BreakerOpen, BreakerView, Class, Moment, Outcome, PermitId, Transition};
+use crate::actors::{BreakersFull, CallError, CircuitBreakerMessage, Gate, Permit};
+use crate::policy::{BreakerName, BreakerOpen, BreakerView, CallReport, PermitId, Transition};
 
 impl Tollgate {
     /// The circuit breaker of this name. One that is not there is made, with the
@@ -30,6 +30,13 @@ impl Tollgate {
     #[must_use]
     pub fn breakers(&self) -> Vec<BreakerView> {
         self.runtime.breakers.all().iter().map(|gate| gate.view()).collect()
+    }
+
+    /// Counts how a call ended whose permit `breaker` handed out by number. A latency that is not given is the time since
+    /// then. Says whether the number was waited for: one that is unknown, used or over counts nowhere.
+    pub fn record_issued(&self, breaker: &Breaker, permit: PermitId, report: &CallReport) -> bool {
+        self.runtime.count_ignored(report);
+        breaker.gate.record_issued(permit, self.runtime.class_of(report), &report.outcome)
     }
 
     /// The changes of all circuit breakers from now on, each breaker's in their order. A receiver that falls behind by
@@ -65,8 +72,7 @@ impl Breaker {
     /// [`BreakerOpen`]: which breaker refuses, and when another try makes sense.
     #[inline]
     pub fn try_enter(&self) -> Result<Permit, BreakerOpen> {
-        let (admission, entered_at) = self.gate.enter()?;
-        Ok(Permit { gate: Arc::clone(&self.gate), admission: Some(admission), entered_at })
+        Permit::enter(&self.gate)
     }
 
     /// Answers as [`Self::try_enter`] would, and takes nothing.
@@ -78,18 +84,12 @@ impl Breaker {
     }
 
     /// As [`Self::try_enter`], for a caller who cannot hold a permit, such as a client elsewhere: the number is good
-    /// for one [`Self::record_issued`] within an hour, and as long as no 10 000 younger ones are out.
+    /// for one [`Tollgate::record_issued`] within an hour, and as long as no 10 000 younger ones are out.
     ///
     /// # Errors
     /// [`BreakerOpen`].
     pub fn issue_permit(&self) -> Result<PermitId, BreakerOpen> {
         self.gate.issue()
-    }
-
-    /// Counts how a call with such a number ended. A latency that is not given is the time since it was handed out.
-    /// Says whether the number was waited for: one that is unknown, used or over counts nowhere.
-    pub fn record_issued(&self, permit: PermitId, class: Class, outcome: &Outcome) -> bool {
-        self.gate.record_issued(permit, class, outcome)
     }
 
     /// As it stands.
@@ -139,61 +139,5 @@ impl Breaker {
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Breaker").field(self.name()).finish()
-    }
-}
-
-/// A call that was let through. Its outcome counts once; dropping it tells nothing, as for a call that was cancelled,
-/// and frees the slot of a probe.
-#[must_use = "dropping a permit tells the breaker nothing about the call"]
-pub struct Permit {
-    gate: Arc<Gate>,
-    /// Gone once the outcome is told.
-    admission: Option<Admission>,
-    /// There only if the breaker counts slow calls.
-    entered_at: Option<Moment>,
-}
-
-impl Permit {
-    /// The breaker that let it through.
-    #[must_use]
-    pub fn breaker(&self) -> Breaker {
-        Breaker { gate: Arc::clone(&self.gate) }
-    }
-
-    /// The call went well.
-    #[inline]
-    pub fn success(mut self) {
-        if let Some(admission) = self.admission.take() {
-            self.gate.succeed(admission, self.entered_at);
-        }
-    }
-
-    /// The call failed.
-    pub fn failure(self) {
-        self.record(Class::Failure, &Outcome::default());
-    }
-
-    /// The call ended like this; `class` says what that means. A latency that is not given is the time since the call
-    /// was let through. The wait that an upstream asked for keeps the breaker open at least so long, if it opens.
-    pub fn record(mut self, class: Class, outcome: &Outcome) {
-        if let Some(admission) = self.admission.take() {
-            self.gate.record(admission, self.entered_at, class, outcome);
-        }
-    }
-}
-
-impl Drop for Permit {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(admission) = self.admission.take() {
-            self.gate.cancel(admission);
-        }
-    }
-}
-
-impl fmt::Debug for Permit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_probe = self.admission.as_ref().is_some_and(Admission::is_probe);
-        f.debug_struct("Permit").field("breaker", self.gate.name()).field("is_probe", &is_probe).finish_non_exhaustive()
     }
 }

@@ -9,7 +9,9 @@ use ractor::Actor;
 use super::{Owner, Tollgate};
 use crate::actors::{RegistryError, Root, Runtime, Store, StoreError};
 use crate::config::{Config, Settings};
-use crate::policy::{BreakerName, BreakerSettings, Definition, DefinitionFields, InvalidRequest};
+use crate::policy::{
+    BreakerName, BreakerSettings, Classify, Definition, DefinitionFields, InvalidRequest, StandardClassify,
+};
 
 /// Sets up a Tollgate.
 #[derive(Debug, Default)]
@@ -22,6 +24,7 @@ pub struct TollgateBuilder {
     /// How many limits had mistakes.
     rejected: usize,
     mistakes: Vec<crate::policy::Mistake>,
+    classify: Option<Arc<dyn Classify>>,
 }
 
 /// Why a Tollgate cannot start.
@@ -84,6 +87,13 @@ impl TollgateBuilder {
         self
     }
 
+    /// What outcomes mean for circuit breakers, in place of [`StandardClassify`].
+    #[must_use]
+    pub fn classify(mut self, classify: Arc<dyn Classify>) -> Self {
+        self.classify = Some(classify);
+        self
+    }
+
     /// A circuit breaker that is there from the start, beside those of the [settings](Self::settings).
     #[must_use]
     pub fn breaker(mut self, name: BreakerName, settings: BreakerSettings) -> Self {
@@ -115,7 +125,8 @@ impl TollgateBuilder {
         let preset = settings.preset.as_ref().map(|preset| preset.definitions().to_vec()).unwrap_or_default();
         let opened = tokio::task::spawn_blocking(move || open_store(directory, max_limits, &limits, &preset)).await;
         let store = opened.map_err(|error| StartError::Actors(error.to_string(), name.clone()))??;
-        let runtime = Arc::new(Runtime::new(name.clone(), settings, Arc::new(store)));
+        let classify = self.classify.unwrap_or_else(|| Arc::new(StandardClassify));
+        let runtime = Arc::new(Runtime::new(name.clone(), settings, Arc::new(store), classify));
         let root_name = Some(runtime.root.name().to_owned());
         let started = Actor::spawn(root_name, Root, Arc::clone(&runtime)).await;
         let (root, ended) = started.map_err(|error| StartError::Actors(error.to_string(), name))?;

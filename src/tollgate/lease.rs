@@ -4,22 +4,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backends::{Backend, Reply};
+use crate::actors::{Granted, Permit, Runtime};
+use crate::backends::Reply;
 use crate::policy::{
-    Amounts, Complete, Grant, InvalidRequest, LeaseError, LeaseId, Mistake, Renew, Seconds, parse_keys,
+    Amounts, CallReport, Complete, Grant, InvalidRequest, LeaseError, LeaseId, Mistake, Renew, Seconds, parse_keys,
 };
 
 /// A reservation that is to be completed. Dropping it without completing releases its concurrency and leaves everything
-/// else charged: when in doubt, a call is taken to have used what it reserved.
+/// else charged: when in doubt, a call is taken to have used what it reserved. For a circuit breaker it was cancelled.
 #[must_use = "dropping a lease ends it, and charges what it reserved"]
 pub struct Lease {
     grant: Grant,
-    backend: Option<Arc<dyn Backend>>,
+    permit: Option<Permit>,
+    /// None once it was ended or given away.
+    runtime: Option<Arc<Runtime>>,
 }
 
 impl Lease {
-    pub(super) fn new(grant: Grant, backend: Arc<dyn Backend>) -> Self {
-        Self { grant, backend: Some(backend) }
+    pub(super) fn new(granted: Granted, runtime: Arc<Runtime>) -> Self {
+        Self { grant: granted.grant, permit: granted.permit, runtime: Some(runtime) }
     }
 
     /// Its id.
@@ -39,11 +42,29 @@ impl Lease {
     /// # Errors
     /// [`LeaseError::KeyNotHeld`] if a key was not reserved: the lease then ends as if it had been dropped.
     pub async fn complete(mut self, actuals: Amounts) -> Result<(), LeaseError> {
-        let Some(backend) = &self.backend else { return Ok(()) };
+        self.end(actuals).await
+    }
+
+    /// The same, and tells how the call went: to its circuit breaker, and to the limits it used what the provider said
+    /// of them.
+    ///
+    /// # Errors
+    /// As [`Self::complete`]; the report was taken in all the same.
+    pub async fn finish(mut self, actuals: Amounts, report: &CallReport) -> Result<(), LeaseError> {
+        let Some(runtime) = self.runtime.clone() else { return Ok(()) };
+        if let Some(permit) = self.permit.take() {
+            runtime.record(permit, report);
+        }
+        runtime.restrain(self.id(), report).await;
+        self.end(actuals).await
+    }
+
+    async fn end(&mut self, actuals: Amounts) -> Result<(), LeaseError> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
         let request = Complete { lease_id: self.id(), actuals };
-        let completed = backend.complete(&request).get().await;
+        let completed = runtime.backend.complete(&request).get().await;
         if completed.is_ok() {
-            self.backend = None;
+            self.runtime = None;
         }
         completed
     }
@@ -68,17 +89,19 @@ impl Lease {
     /// # Errors
     /// [`LeaseError::Finished`] if it is over, or has lost one of them.
     pub async fn renew(&self, timeout: Option<Duration>) -> Result<(), LeaseError> {
-        let Some(backend) = &self.backend else { return Err(LeaseError::Finished) };
+        let Some(runtime) = &self.runtime else { return Err(LeaseError::Finished) };
         // A part of a second is a whole one: never shorter than asked.
         let seconds = timeout.map(|timeout| timeout.as_secs().saturating_add(u64::from(timeout.subsec_nanos() != 0)));
         let timeout = seconds.and_then(|seconds| Seconds::new(seconds.max(1)));
-        backend.renew(&Renew { lease_id: self.id(), timeout }).get().await.map(drop)
+        runtime.backend.renew(&Renew { lease_id: self.id(), timeout }).get().await.map(drop)
     }
 
     /// Gives it away without ending it: whoever holds the id completes it, or it ends when its last hold expires.
     #[must_use]
     pub fn detach(mut self) -> Grant {
-        self.backend = None;
+        if let (Some(runtime), Some(permit)) = (self.runtime.take(), self.permit.take()) {
+            runtime.hold_permit(self.id(), permit);
+        }
         self.grant
     }
 }
@@ -96,9 +119,9 @@ pub enum CompleteError {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(backend) = self.backend.take() else { return };
+        let Some(runtime) = self.runtime.take() else { return };
         let request = Complete { lease_id: self.id(), actuals: Amounts::default() };
-        match backend.complete(&request) {
+        match runtime.backend.complete(&request) {
             Reply::Now(Ok(())) => {}
             Reply::Now(Err(error)) => tracing::warn!(lease_id = %self.id(), %error, "could not end a dropped lease"),
             Reply::Later(completion) => {

@@ -11,7 +11,8 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use breakers::{Breaker, Permit};
+pub use crate::actors::Permit;
+pub use breakers::Breaker;
 pub use builder::{StartError, TollgateBuilder};
 pub use lease::{CompleteError, Lease};
 #[cfg(feature = "server")]
@@ -25,14 +26,14 @@ use crate::actors::{
 };
 use crate::backends::{BackendError, Health, LeaseView, Totals};
 use crate::policy::{
-    Amounts, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Refusal, Renew, Reserve,
-    Restraint,
+    Amounts, CallReport, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Refusal,
+    Renew, Reserve, Restraint,
 };
 
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
 #[derive(Clone)]
 pub struct Tollgate {
-    runtime: Arc<Runtime>,
+    pub(crate) runtime: Arc<Runtime>,
     /// What actors of the runtime hold themselves does not keep it alive.
     _owner: Option<Arc<Owner>>,
 }
@@ -67,8 +68,8 @@ impl Tollgate {
     /// A [`Refusal`]: why, and when to try again under a new lease id. Dropping the returned [`Lease`] without
     /// completing it releases its concurrency and leaves everything else charged.
     pub async fn reserve(&self, request: impl Borrow<Reserve>) -> Result<Lease, Box<Refusal>> {
-        let grant = self.runtime.reserve(request.borrow()).await?;
-        Ok(Lease::new(grant, Arc::clone(&self.runtime.backend)))
+        let granted = self.runtime.reserve(request.borrow()).await?;
+        Ok(Lease::new(granted, Arc::clone(&self.runtime)))
     }
 
     /// Reserves now or as soon as there is room, in the order of the line. Dropping the future leaves the line.
@@ -76,8 +77,8 @@ impl Tollgate {
     /// # Errors
     /// A [`Refusal`] when `wait` is over, or when waiting does not help.
     pub async fn acquire(&self, request: Reserve, wait: Wait) -> Result<Lease, Box<Refusal>> {
-        let grant = self.runtime.acquire(Arc::new(request), wait).await?;
-        Ok(Lease::new(grant, Arc::clone(&self.runtime.backend)))
+        let granted = self.runtime.acquire(Arc::new(request), wait).await?;
+        Ok(Lease::new(granted, Arc::clone(&self.runtime)))
     }
 
     /// Answers as [`Self::reserve`] would, and charges nothing.
@@ -102,7 +103,17 @@ impl Tollgate {
     /// # Errors
     /// [`LeaseError::KeyNotHeld`] if it names a key that was not reserved; nothing was changed then.
     pub async fn complete(&self, request: Complete) -> Result<(), LeaseError> {
-        self.runtime.backend.complete(&request).get().await
+        self.runtime.complete(&request).await
+    }
+
+    /// Ends a lease by its id, and tells how its call went: to the circuit breaker that it was reserved through, and to
+    /// the limits it used what the provider said of them. An outcome counts once; for a lease that is over it counts
+    /// nowhere.
+    ///
+    /// # Errors
+    /// As [`Self::complete`].
+    pub async fn finish(&self, request: Complete, report: &CallReport) -> Result<(), LeaseError> {
+        self.runtime.finish_by_id(&request, report).await
     }
 
     /// Extends the concurrency holds of a lease; says how long it now lives.
@@ -186,6 +197,12 @@ impl Tollgate {
         self.runtime.clock.now()
     }
 
+    /// The wall time, in milliseconds since 1970.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        self.runtime.clock.unix_ms_at(self.now())
+    }
+
     /// The tree of actors and the backend, as they stand.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -196,6 +213,12 @@ impl Tollgate {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.runtime.backend.totals()
+    }
+
+    /// How many values in what providers said of their limits made no sense. They changed nothing.
+    #[must_use]
+    pub fn signals_ignored(&self) -> u64 {
+        self.runtime.signals_ignored()
     }
 
     /// How many calls wait.

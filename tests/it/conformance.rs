@@ -7,6 +7,7 @@ mod harness;
 mod leases;
 mod refusing;
 mod reserving;
+mod restraining;
 mod storms;
 mod templates;
 
@@ -100,6 +101,24 @@ conformance! {
             policies_can_change_while_debt_is_owed,
             a_raise_pays_debt_at_once,
             the_observer_hears_of_watched_limits_that_free;
+        restraining:
+            a_paused_limit_admits_nothing_until_exactly_the_end,
+            a_later_end_prolongs_a_pause_and_an_earlier_one_changes_nothing,
+            a_pause_ranks_after_a_decrease_and_before_a_denial,
+            the_first_paused_key_is_named_and_the_longest_wait_counts,
+            a_full_key_that_is_paused_is_retried_when_it_fits,
+            a_refusal_by_a_pause_charges_nothing_and_is_counted,
+            leases_go_on_while_their_limits_are_paused,
+            a_peek_finds_the_pause_too,
+            a_paused_shadow_limit_counts_and_never_denies,
+            a_report_of_less_withholds_the_difference_until_its_end,
+            a_report_that_does_not_tighten_changes_nothing,
+            a_retry_is_exact_with_what_is_withheld,
+            what_frees_is_not_withheld,
+            a_key_without_a_limit_has_nothing_to_restrain,
+            an_instance_is_made_for_a_restraint_and_kept_until_its_end,
+            a_restraint_outlives_every_change_of_the_definition,
+            a_definition_says_whether_one_of_its_limits_is_paused;
         templates:
             each_value_has_a_limit_of_its_own,
             a_template_covers_whole_segments_only,

@@ -5,6 +5,7 @@ mod model;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use tollgate::backends::memory::MemoryLedger;
@@ -12,7 +13,7 @@ use tollgate::backends::{Backend, Observer, Registered};
 use tollgate::clock::Clock;
 use tollgate::config::Settings;
 use tollgate::policy::{
-    Amounts, Complete, DefinitionFields, Key, LeaseId, LimitState, Mode, Overage, Renew, Reserve, Seconds,
+    Amounts, Complete, DefinitionFields, Key, LeaseId, LimitState, Mode, Overage, Renew, Reserve, Restraint, Seconds,
 };
 
 use crate::support::{bucket, checked, concurrency, key, rolling, sleep_ms, used, within};
@@ -44,6 +45,7 @@ fn definition(rng: &mut Rng, text: &str) -> DefinitionFields {
 /// Both sides, which are asked the same.
 struct Pair {
     ledger: Arc<dyn Backend>,
+    clock: Clock,
     model: Model,
     version: u64,
     elapsed_ms: u64,
@@ -54,8 +56,9 @@ struct Pair {
 
 impl Pair {
     fn new(seed: u64) -> Self {
-        let ledger = Arc::new(MemoryLedger::new(Clock::start(), &Settings::default(), Arc::new(Nobody)));
-        Self { ledger, model: Model::default(), version: 0, elapsed_ms: 0, seed, ids: HashMap::new() }
+        let clock = Clock::start();
+        let ledger = Arc::new(MemoryLedger::new(clock.clone(), &Settings::default(), Arc::new(Nobody)));
+        Self { ledger, clock, model: Model::default(), version: 0, elapsed_ms: 0, seed, ids: HashMap::new() }
     }
 
     fn id(&mut self, rng: &mut Rng) -> LeaseId {
@@ -120,6 +123,22 @@ impl Pair {
         assert_eq!(renewed.is_ok(), wanted, "seed {} at {} ms: renewing", self.seed, self.elapsed_ms);
     }
 
+    async fn restrain(&mut self, rng: &mut Rng) {
+        let text = KEYS[rng.usize(0..7)];
+        // Some have passed, and some last longer than all holds.
+        let ms = if rng.bool() { rng.u64(0..50) } else { rng.u64(0..9_000) };
+        let (until, until_ms) = (self.clock.now().after(Duration::from_millis(ms)), self.elapsed_ms + ms);
+        let restraint = if rng.u8(0..4) == 0 {
+            self.model.pause(text, until_ms, self.elapsed_ms);
+            Restraint::Pause { until }
+        } else {
+            let remaining = rng.u64(0..15);
+            self.model.tighten(text, remaining, until_ms, self.elapsed_ms);
+            Restraint::Tighten { remaining, until }
+        };
+        self.ledger.restrain(&key(text), restraint).get().await.expect("it answers");
+    }
+
     /// Lets time pass, and drives pending decreases as the actors of the limits would.
     async fn sleep_ms(&mut self, ms: u64) {
         sleep_ms(ms).await;
@@ -134,7 +153,10 @@ impl Pair {
     async fn compare(&mut self) {
         for text in KEYS {
             let usage = self.ledger.usage(&key(text)).get().await.expect("it answers");
-            let theirs = usage.map(|usage| (usage.capacity, usage.available, usage.debt));
+            let theirs = usage.map(|usage| {
+                let paused_ms = usage.paused_until.map_or(0, |until| until.since(self.clock.now()).as_millis() as u64);
+                (usage.capacity, usage.available, usage.debt, usage.withheld, paused_ms)
+            });
             let ours = self.model.look(text, self.elapsed_ms);
             assert_eq!(theirs, ours, "seed {} at {} ms: `{text}`", self.seed, self.elapsed_ms);
         }
@@ -151,11 +173,12 @@ impl Pair {
             40..65 => self.complete(rng).await,
             65..72 => self.renew(rng).await,
             72..77 => self.peek(rng).await,
-            77..82 => {
+            77..80 => self.restrain(rng).await,
+            80..84 => {
                 let text = KEYS[rng.usize(0..6)];
                 self.put(definition(rng, text)).await;
             }
-            82..92 => {
+            84..92 => {
                 let ms = if rng.bool() { rng.u64(0..50) } else { rng.u64(0..2_500) };
                 self.sleep_ms(ms).await;
             }

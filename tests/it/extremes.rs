@@ -61,7 +61,7 @@ async fn the_largest_actuals_of_many_instances_are_counted_without_overflow() {
         lease.complete_with([(instance, u64::MAX), (instance, u64::MAX)]).await.expect("it completes");
     }
     assert_eq!(tollgate.health(), Health::Up);
-    assert_eq!(tollgate.totals().definitions[0].1.overage, u64::MAX);
+    assert_eq!(tollgate.totals().definitions[0].counters.overage, u64::MAX);
 }
 
 #[tokio::test(start_paused = true)]

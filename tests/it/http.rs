@@ -3,9 +3,11 @@
 mod access;
 mod acquire;
 mod bounds;
+mod breakers;
 mod errors;
 mod limits;
 mod observe;
 mod page;
+mod pausing;
 mod reserve;
 mod server;

@@ -1,6 +1,7 @@
 //! The registry on disk: what is kept over a restart, what is refused, and that the file is always whole.
 
 mod kept;
+mod preset;
 mod refused;
 mod saved;
 

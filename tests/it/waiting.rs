@@ -5,5 +5,6 @@ mod leaving;
 mod line;
 mod many_keys;
 mod order;
+mod pausing;
 mod storm;
 mod waking;

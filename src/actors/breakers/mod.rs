@@ -2,6 +2,7 @@
 
 mod circuit_breaker;
 mod gate;
+mod permit;
 mod supervisor;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use tokio::sync::broadcast;
 
 pub use circuit_breaker::CircuitBreakerMessage;
 pub(crate) use gate::Gate;
+pub use permit::Permit;
 pub(super) use supervisor::BreakersActor;
 
 use super::mailbox::Mailbox;

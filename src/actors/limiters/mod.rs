@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use ractor::ActorRef;
 
-pub(crate) use grant::UnclaimedGrant;
 pub(crate) use lines::Lines;
 pub use rate_limiter::RateLimiterMessage;
 pub(super) use supervisor::LimitersActor;

@@ -222,11 +222,12 @@ impl RateLimiterState {
         wait.max_wait = reply.get_timeout().map_or(wait.max_wait, |timeout| timeout.min(wait.max_wait));
         tokio::spawn(async move {
             let request = Arc::new(request);
-            let answer = runtime.acquire(Arc::clone(&request), wait).await;
+            let answer = runtime.acquire(Arc::clone(&request), wait).await.map(|granted| runtime.detach(granted));
             let granted = answer.as_ref().ok().copied();
             if reply.send(answer).is_err()
                 && let Some(grant) = granted
             {
+                drop(runtime.take_permit(grant.lease_id));
                 drop(UnclaimedGrant::new(grant, request, Arc::clone(&runtime.backend)));
             }
         });

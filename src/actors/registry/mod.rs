@@ -18,7 +18,7 @@ pub use file::StoreError;
 pub(crate) use store::Store;
 
 use super::runtime::Runtime;
-use crate::backends::Settled;
+use crate::backends::{DefinitionTotals, Settled};
 use crate::policy::{Definition, KeyPattern, LimitState};
 
 /// The most messages queued for the registry.
@@ -60,7 +60,7 @@ impl Actor for Registry {
         }
         // What was deleted by an incarnation that died before the ledger knew.
         let saved: HashSet<_> = entries.iter().map(|entry| &entry.definition.pattern).collect();
-        for (pattern, _) in runtime.backend.totals().definitions {
+        for DefinitionTotals { pattern, .. } in runtime.backend.totals().definitions {
             if !saved.contains(&pattern) {
                 take_out(&runtime, &pattern).await?;
             }

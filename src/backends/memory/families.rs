@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use slab::Slab;
 
 use crate::backends::Registered;
-use crate::policy::{Counters, Definition, Key, KeyPattern};
+use crate::policy::{Counters, Definition, Key, KeyPattern, Moment};
 
 /// The place of a definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) struct Family {
     pub(super) registered: Arc<Registered>,
     /// What its limits have counted, those that are gone included.
     pub(super) counters: Counters,
+    /// When the last pause of its limits ends.
+    pub(super) paused_until: Moment,
     /// How many limits follow it now.
     pub(super) instances: usize,
 }
@@ -28,6 +30,11 @@ pub(super) struct Family {
 impl Family {
     pub(super) fn definition(&self) -> &Definition {
         &self.registered.definition
+    }
+
+    /// One of its limits is paused until then, or not at all.
+    pub(super) fn note_pause(&mut self, until: Option<Moment>) {
+        self.paused_until = self.paused_until.max(until.unwrap_or_default());
     }
 }
 
@@ -52,7 +59,8 @@ impl Families {
             }
             return is_newer;
         }
-        let family = Family { registered: Arc::clone(registered), counters: Counters::default(), instances: 0 };
+        let (registered, counters) = (Arc::clone(registered), Counters::default());
+        let family = Family { registered, counters, paused_until: Moment::START, instances: 0 };
         let index = FamilyIndex(self.families.insert(family) as u32);
         self.by_pattern.insert(pattern.as_str().into(), index);
         if pattern.is_template() {

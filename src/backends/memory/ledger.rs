@@ -151,9 +151,10 @@ impl Ledger {
         if restraint.until() <= now {
             return; // Not worth an instance.
         }
-        if let Ok(index) = self.limits.resolve(key, &[], now) {
-            self.limits.slot_mut(index).limit.restrain(restraint, now);
-        }
+        let Ok(index) = self.limits.resolve(key, &[], now) else { return };
+        let (slot, family) = self.limits.with_family(index);
+        slot.limit.restrain(restraint, now);
+        family.expect("a limit that was resolved has a definition").note_pause(slot.limit.paused_until(now));
     }
 
     pub(super) fn settle(&mut self, key: &Key, now: Moment) -> Settled {

@@ -185,8 +185,9 @@ impl LimitTable {
             self.count_instance(old, |instances| *instances -= 1);
             self.count_instance(new, |instances| *instances += 1);
         }
-        let (slot, family) = (&mut self.slots[index.0 as usize], &self.families[new.expect("it keeps one")]);
+        let (slot, family) = (&mut self.slots[index.0 as usize], &mut self.families[new.expect("it keeps one")]);
         slot.limit.redefine(family.definition(), now);
+        family.note_pause(slot.limit.paused_until(now));
         slot.family = new;
         slot.epoch = self.epoch;
         true

@@ -146,7 +146,7 @@ impl Backend for MemoryLedger {
     }
 
     fn totals(&self) -> Totals {
-        self.locked(|ledger, _| ledger.totals()).unwrap_or_default()
+        self.locked(|ledger, now| ledger.totals(now)).unwrap_or_default()
     }
 
     fn health(&self) -> Health {

@@ -1,7 +1,7 @@
 //! What the books look like from outside.
 
 use super::ledger::Ledger;
-use crate::backends::{HeldAmount, LeaseView, Registered, Totals, Usage, UsagePage};
+use crate::backends::{DefinitionTotals, HeldAmount, LeaseView, Registered, Totals, Usage, UsagePage};
 use crate::policy::{Key, LeaseId, Limit, LimitIndex, Moment};
 
 impl Ledger {
@@ -41,9 +41,12 @@ impl Ledger {
         UsagePage { limits, next_cursor: next.map(|(place, _)| place as u64) }
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        let definitions =
-            self.limits.families().map(|family| (family.registered.definition.pattern.clone(), family.counters));
+    pub(super) fn totals(&self, now: Moment) -> Totals {
+        let definitions = self.limits.families().map(|family| DefinitionTotals {
+            pattern: family.definition().pattern.clone(),
+            counters: family.counters,
+            is_paused: now < family.paused_until,
+        });
         Totals {
             limits: self.limits.len() as u64,
             live_leases: self.counters.granted - self.counters.completed - self.counters.expired,

@@ -25,8 +25,9 @@ fn description(limit: &Value, usage: &Value) -> String {
     lines.insert(3, ("window", window(definition)));
     lines.extend([("status", status(limit)), ("version", shown(limit, "version"))]);
     lines.push(("description", shown(definition, "description")));
-    let used = ["used", "available", "debt", "waiters", "denied", "would_deny"];
+    let used = ["used", "available", "withheld", "debt", "waiters", "denied", "would_deny"];
     lines.extend(used.map(|field| (field, shown(usage, field))));
+    lines.extend(usage["paused_until"].as_u64().map(|ms| ("paused_until", format!("{ms} (Unix milliseconds)"))));
     lines.retain(|(_, value)| value != MISSING);
     pairs(&lines)
 }
@@ -56,6 +57,9 @@ mod tests {
                 "would_deny  0\n",
             )
         );
+        let paused = description(&limit, &json!({"withheld": 3, "paused_until": 1_790_000_000_000_u64}));
+        assert!(paused.ends_with("withheld      3\npaused_until  1790000000000 (Unix milliseconds)\n"), "{paused}");
+        assert!(description(&limit, &json!({"paused_until": null})).ends_with("version   3\n"));
         assert!(description(&limit, &Value::Null).ends_with("version   3\n"));
     }
 }

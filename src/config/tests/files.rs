@@ -25,6 +25,7 @@ fn the_shipped_files_load() {
         ("examples/minimal.toml", 1, false),
         ("examples/shadow.toml", 2, false),
         ("examples/multi-tenant.toml", 5, false),
+        ("examples/guarded.toml", 1, false),
         ("examples/exposed.toml", 1, true),
     ] {
         let (config, _) = Config::load(Some(&shipped(name)), &Environment::default()).expect(name);

@@ -1,6 +1,7 @@
 //! What a configuration says when it is right, and what is said about it when it is wrong.
 
 mod files;
+mod guarded;
 mod limits;
 mod settings;
 mod variables;

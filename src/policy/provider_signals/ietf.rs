@@ -1,4 +1,4 @@
-//! `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10: lists of quoted names with parameters.
+//! `RateLimit` and `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-10: lists of names with parameters.
 
 use super::formats::{self, When};
 use super::headers::Headers;

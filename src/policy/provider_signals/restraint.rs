@@ -16,8 +16,8 @@ pub struct SignalRestraint {
 }
 
 impl Signals {
-    /// What these signals, read at `now`, do to limits: the pause first, if there is one. A wait of zero pauses nothing,
-    /// and what is reset already tightens nothing.
+    /// What these signals, read at `now`, do to limits: the pause first, if there is one. A wait of zero pauses
+    /// nothing, and what is reset already tightens nothing.
     #[must_use]
     pub fn restraints(&self, now: Moment, now_unix_ms: u64) -> Vec<SignalRestraint> {
         let pause = match self.verdict {

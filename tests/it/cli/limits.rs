@@ -31,6 +31,7 @@ async fn limits_are_made_shown_changed_and_deleted() {
             "version     3\n",
             "used        0\n",
             "available   50\n",
+            "withheld    0\n",
             "debt        0\n",
             "waiters     0\n",
             "denied      0\n",

@@ -36,6 +36,22 @@ async fn a_template_has_a_bounded_number_of_instances_and_recovers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_template_makes_no_instance_for_a_restraint() {
+    within(1_000_000, async {
+        let ledger = bounded(2, 1_000);
+        ledger.put(rolling("t:{x}", 10, 60)).await;
+        ledger.pause("t:1", 5_000).await;
+        ledger.tighten("t:2", 0, 5_000).await;
+        ledger.pause("t:3", 5_000).await;
+        assert_eq!(ledger.totals().limits, 2, "an instance under a restraint makes no room for another");
+        assert_eq!(ledger.code(&[("t:3", 1)]).await, "overloaded");
+        ledger.sleep_ms(5_000).await;
+        ledger.grant(&[("t:3", 1)]).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_template_makes_room_by_dropping_an_idle_instance() {
     within(1_000_000, async {
         let ledger = bounded(3, 1_000);

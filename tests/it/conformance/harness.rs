@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tollgate::backends::memory::MemoryLedger;
 use tollgate::backends::{Backend, Observer, Registered, Settled, Totals, Usage};
 use tollgate::clock::Clock;
 use tollgate::config::{MemorySettings, Settings};
 use tollgate::policy::{
-    Amounts, Complete, DefinitionFields, Key, LeaseError, LeaseId, LimitState, Reason, Refusal, Renew, Reserve, Seconds,
+    Amounts, Complete, DefinitionFields, Key, LeaseError, LeaseId, LimitState, Moment, Reason, Refusal, Renew, Reserve,
+    Restraint, Seconds,
 };
 
 use crate::support::{checked, key, pattern, request, used};
@@ -20,6 +22,8 @@ pub(crate) struct Harness {
     pub(crate) late_ms_max: u64,
     /// Whether a refusal says exactly when the amount will be free.
     pub(crate) knows_waits: bool,
+    /// The clock that its moments are on.
+    clock: Clock,
     freed: Arc<Freed>,
     next_version: AtomicU64,
 }
@@ -44,8 +48,9 @@ pub(crate) fn memory_with(memory: MemorySettings) -> Harness {
     let freed = Arc::<Freed>::default();
     let observer: Arc<dyn Observer> = Arc::<Freed>::clone(&freed);
     let settings = Settings { memory, ..Settings::default() };
-    let backend = Arc::new(MemoryLedger::new(Clock::start(), &settings, observer));
-    Harness { backend, late_ms_max: 0, knows_waits: true, freed, next_version: AtomicU64::new(1) }
+    let clock = Clock::start();
+    let backend = Arc::new(MemoryLedger::new(clock.clone(), &settings, observer));
+    Harness { backend, late_ms_max: 0, knows_waits: true, clock, freed, next_version: AtomicU64::new(1) }
 }
 
 impl Harness {
@@ -126,6 +131,25 @@ impl Harness {
     pub(crate) async fn renew(&self, lease_id: LeaseId, seconds: Option<u64>) -> Result<(), LeaseError> {
         let timeout = seconds.map(|seconds| Seconds::new(seconds).expect("a timeout"));
         self.backend.renew(&Renew { lease_id, timeout }).get().await.map(drop)
+    }
+
+    /// The moment `ms` from now.
+    pub(crate) fn moment_in(&self, ms: u64) -> Moment {
+        self.clock.now().after(Duration::from_millis(ms))
+    }
+
+    pub(crate) async fn restrain(&self, text: &str, restraint: Restraint) {
+        self.backend.restrain(&key(text), restraint).get().await.expect("the ledger answers");
+    }
+
+    /// Lets the provider ask to wait for `ms` from now.
+    pub(crate) async fn pause(&self, text: &str, ms: u64) {
+        self.restrain(text, Restraint::Pause { until: self.moment_in(ms) }).await;
+    }
+
+    /// Lets the provider say what it has left until `ms` from now.
+    pub(crate) async fn tighten(&self, text: &str, remaining: u64, ms: u64) {
+        self.restrain(text, Restraint::Tighten { remaining, until: self.moment_in(ms) }).await;
     }
 
     pub(crate) async fn usage(&self, text: &str) -> Usage {

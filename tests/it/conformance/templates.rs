@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
+use tollgate::backends::DefinitionTotals;
 use tollgate::policy::{DefinitionFields, LimitState, Overage};
 
 use super::harness::Harness;
@@ -151,7 +152,7 @@ pub(crate) async fn a_definition_counts_for_all_its_instances_also_those_that_ar
     ledger.sleep_ms(60_000).await;
     ledger.sweep();
     let totals = ledger.totals();
-    let (pattern, counters) = &totals.definitions[0];
+    let DefinitionTotals { pattern, counters, .. } = &totals.definitions[0];
     assert_eq!((pattern.as_str(), totals.limits), ("r:{x}", 0));
     assert_eq!((counters.denied, counters.overage), (2, 6));
 }

@@ -28,13 +28,47 @@ pub(super) struct Limit {
     level: u128,
     owed: u128,
     refilled_at: u64,
+    pub(super) paused_until: u64,
+    /// How much is kept back, and until when.
+    kept_back: (u64, u64),
 }
 
 impl Limit {
     pub(super) fn new(fields: DefinitionFields, now: u64) -> Self {
         let capacity = fields.capacity;
         let level = u128::from(capacity) * UNIT;
-        Self { fields, capacity, pending: None, debt: 0, holds: Vec::new(), level, owed: 0, refilled_at: now }
+        Self {
+            fields,
+            capacity,
+            pending: None,
+            debt: 0,
+            holds: Vec::new(),
+            level,
+            owed: 0,
+            refilled_at: now,
+            paused_until: 0,
+            kept_back: (0, 0),
+        }
+    }
+
+    pub(super) fn pause(&mut self, until: u64, now: u64) {
+        if now < until {
+            self.paused_until = self.paused_until.max(until);
+        }
+    }
+
+    pub(super) fn tighten(&mut self, remaining: u64, until: u64, now: u64) {
+        let withheld = self.withheld(now);
+        let shown = self.available(now).saturating_sub(withheld);
+        if now < until && remaining < shown && !self.is_concurrency() {
+            let end = if withheld == 0 { until } else { until.max(self.kept_back.1) };
+            self.kept_back = (withheld + shown - remaining, end);
+        }
+    }
+
+    /// What is not given out though it is free.
+    pub(super) fn withheld(&self, now: u64) -> u64 {
+        if now < self.kept_back.1 { self.kept_back.0 } else { 0 }
     }
 
     pub(super) fn redefine(&mut self, fields: DefinitionFields, now: u64) {
@@ -105,21 +139,37 @@ impl Limit {
         if self.pending.is_some() {
             return Some(("limit_decreasing", 10_000));
         }
-        if amount <= self.available(now) && (self.is_bucket() || self.held() + amount <= self.capacity) {
+        self.advance(now);
+        if self.fits_at(amount, now) {
             return None;
         }
+        let reason = if now < self.paused_until { "limit_paused" } else { "" };
+        // Only at one of these moments something changes for the better; a bucket's level gets where it must be.
+        let mut moments: Vec<_> = self.holds.iter().map(|hold| hold.expires_at).collect();
+        moments.extend([self.paused_until, self.kept_back.1]);
         if self.is_bucket() {
-            let missing = u128::from(amount) * UNIT + self.owed - self.level;
-            return Some(("", missing.div_ceil(self.per_ms()) as u64));
+            let when = |level: u64| {
+                let missing = (u128::from(level) * UNIT + self.owed).saturating_sub(self.level);
+                now + missing.div_ceil(self.per_ms()) as u64
+            };
+            moments.extend([when(amount), when(amount + self.withheld(now))]);
         }
-        let mut by_expiry = self.holds.clone();
-        by_expiry.sort_by_key(|hold| hold.expires_at);
-        let mut held = self.held();
-        let last = by_expiry.iter().find(|hold| {
-            held -= hold.amount;
-            held + amount <= self.capacity
-        });
-        Some(("", last.expect("it fits once all else is free").expires_at - now))
+        let first = moments.into_iter().filter(|moment| now < *moment && self.fits_at(amount, *moment)).min();
+        Some((reason, first.expect("it fits once all else is free") - now))
+    }
+
+    /// Whether `amount` would fit at `moment`, if nobody comes or completes until then.
+    fn fits_at(&self, amount: u64, moment: u64) -> bool {
+        let wanted = amount + self.withheld(moment);
+        let is_free = if self.is_bucket() {
+            let flowed = u128::from(moment - self.refilled_at) * self.per_ms();
+            let level = self.level + flowed.saturating_sub(self.owed);
+            u128::from(wanted) * UNIT <= level.min(u128::from(self.capacity) * UNIT)
+        } else {
+            let held = self.holds.iter().filter(|hold| moment < hold.expires_at).map(|hold| hold.amount);
+            held.sum::<u64>() + wanted <= self.capacity
+        };
+        is_free && self.paused_until <= moment
     }
 
     pub(super) fn reserve(&mut self, number: u64, amount: u64, now: u64) -> Hold {

@@ -139,11 +139,24 @@ impl Model {
         self.leases.retain(|_, lease| lease.is_live(now) || now < lease.forget_at());
     }
 
-    /// Capacity, available and debt.
-    pub(super) fn look(&mut self, key: &str, now: u64) -> Option<(u64, u64, u128)> {
+    pub(super) fn pause(&mut self, key: &str, until: u64, now: u64) {
+        if let Some(limit) = self.limits.get_mut(key) {
+            limit.pause(until, now);
+        }
+    }
+
+    pub(super) fn tighten(&mut self, key: &str, remaining: u64, until: u64, now: u64) {
+        if let Some(limit) = self.limits.get_mut(key) {
+            limit.tighten(remaining, until, now);
+        }
+    }
+
+    /// Capacity, available, debt, what is withheld, and how long it is still paused.
+    pub(super) fn look(&mut self, key: &str, now: u64) -> Option<(u64, u64, u128, u64, u64)> {
         let limit = self.limits.get_mut(key)?;
         limit.advance(now);
-        Some((limit.capacity, limit.available(now), limit.debt))
+        let (available, withheld) = (limit.available(now).saturating_sub(limit.withheld(now)), limit.withheld(now));
+        Some((limit.capacity, available, limit.debt, withheld, limit.paused_until.saturating_sub(now)))
     }
 
     pub(super) fn is_live(&self, id: LeaseId, now: u64) -> bool {
@@ -172,7 +185,7 @@ impl Model {
                 failed.push((reason, key, wait));
             }
         }
-        for reason in ["never_fits", "limit_decreasing"] {
+        for reason in ["never_fits", "limit_decreasing", "limit_paused"] {
             if let Some((_, key, _)) = failed.iter().find(|(other, _, _)| *other == reason) {
                 let longest = failed.iter().map(|(_, _, wait)| *wait).max().unwrap_or(0);
                 return Err((format!("{reason}:{key}"), if reason == "never_fits" { 0 } else { longest }));

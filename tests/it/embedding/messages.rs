@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ractor::{RpcReplyPort, call, call_t, cast};
 use tollgate::actors::{BackendMessage, RateLimiterMessage, RegistryMessage, Wait};
-use tollgate::policy::{Complete, Grant, LeaseError, LeaseId, LimitState, Reason, Refusal, Renew};
+use tollgate::policy::{Complete, Grant, LeaseError, LeaseId, LimitState, Reason, Refusal, Renew, Restraint};
 
 use super::{available, start};
 use crate::support::{checked, concurrency, key, pattern, request, rolling, sleep_ms, used, within};
@@ -54,6 +54,10 @@ async fn the_backend_takes_requests_over_many_limits_as_messages() {
         let usage = call!(backend, BackendMessage::Usage, key("r")).expect("answered").expect("it answers");
         assert_eq!(usage.expect("known").available, 9);
         assert_eq!(call!(backend, BackendMessage::Renew, renew).expect("answered"), Err(LeaseError::Finished));
+        let restraint = Restraint::Pause { until: tollgate.now().after(MINUTE) };
+        assert_eq!(call!(backend, BackendMessage::Restrain, key("r"), restraint).expect("answered"), Ok(()));
+        let paused = call!(backend, BackendMessage::Reserve, request(&[("r", 1)])).expect("answered");
+        assert_eq!(paused.expect_err("paused").reason, Reason::LimitPaused(key("r")));
         let unknown = call!(backend, BackendMessage::Lease, LeaseId::generate()).expect("answered");
         assert_eq!(unknown, Ok(None));
     })

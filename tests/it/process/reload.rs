@@ -86,3 +86,23 @@ async fn limits_that_differ_from_the_saved_ones_are_told_and_not_put_in_force() 
     assert_eq!(server.client().get("/v1/limits/new").await.0, 404);
     assert_eq!(server.client().get("/v1/limits/rpm").await.0, 200);
 }
+
+#[tokio::test]
+async fn a_preset_that_differs_from_the_saved_limits_is_told_and_not_put_in_force() {
+    let home = Home::new(&format!("{CONFIG}[rate_limit]\nqueries_per_minute = 60\n"));
+    let server = home.start().await;
+    assert_eq!(server.client().read("/v1/limits/rate_limit:queries_per_minute").await["capacity"], 60);
+    home.write("tollgate.toml", &format!("{CONFIG}[rate_limit]\nqueries_per_minute = 61\nqueries_per_hour = 5\n"));
+    server.signal(Signal::HUP);
+    let differs = server.logged("the saved limit differs from the configured one").await;
+    assert_eq!(differs["key"], "rate_limit:queries_per_minute");
+    let missing = server.logged("this limit is configured, but was not saved").await;
+    assert_eq!(missing["key"], "rate_limit:queries_per_hour");
+    server.stop().await;
+
+    let server = home.start().await;
+    assert_eq!(server.client().read("/v1/limits/rate_limit:queries_per_minute").await["capacity"], 60);
+    assert_eq!(server.client().read("/v1/limits/rate_limit:queries_per_hour").await["capacity"], 5);
+    let log = server.stop().await.stderr;
+    assert_eq!(log.matches("the saved limit differs from the configured one").count(), 1, "{log}");
+}

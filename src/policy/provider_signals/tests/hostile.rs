@@ -147,7 +147,10 @@ proptest! {
     }
 
     #[test]
-    fn a_wait_that_is_stated_is_the_wait(seconds in 1_u64..=604_800, provider in prop::sample::select(PROVIDERS.to_vec())) {
+    fn a_wait_that_is_stated_is_the_wait(
+        seconds in 1_u64..=604_800,
+        provider in prop::sample::select(PROVIDERS.to_vec()),
+    ) {
         let value = seconds.to_string();
         prop_assert_eq!(
             read(provider, 429, &[("retry-after", &value)], "").verdict,

@@ -1,0 +1,110 @@
+//! The end of a call: its lease, its circuit breaker, and what its provider said of the limits it used.
+
+use std::sync::atomic::Ordering;
+
+use super::breakers::Permit;
+use super::runtime::Runtime;
+use crate::policy::{
+    CallLimit, CallReport, Class, Complete, Definition, Grant, Key, LeaseError, LeaseId, concerned_limits,
+};
+
+/// A reservation, and the way through the circuit breaker if it named one.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) grant: Grant,
+    pub(crate) permit: Option<Permit>,
+}
+
+impl Runtime {
+    /// Gives a grant to somebody who will come back with its id: the runtime keeps the permit until then.
+    pub(crate) fn detach(&self, granted: Granted) -> Grant {
+        if let Some(permit) = granted.permit {
+            self.hold_permit(granted.grant.lease_id, permit);
+        }
+        granted.grant
+    }
+
+    /// Keeps a permit until somebody comes with its id, or until it is too old.
+    pub(crate) fn hold_permit(&self, id: LeaseId, permit: Permit) {
+        self.permits().insert(id, permit, self.clock.now());
+    }
+
+    /// The permit that was kept under `id`.
+    pub(crate) fn take_permit(&self, id: LeaseId) -> Option<Permit> {
+        self.permits().remove(&id, self.clock.now())
+    }
+
+    /// Ends a lease whose caller does not say how its call went: neutral for the breaker.
+    pub(crate) async fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
+        self.backend.complete(request).get().await?;
+        drop(self.take_permit(request.lease_id));
+        Ok(())
+    }
+
+    /// Ends a lease by its id, and takes in how its call went.
+    pub(crate) async fn finish_by_id(&self, request: &Complete, report: &CallReport) -> Result<(), LeaseError> {
+        self.restrain(request.lease_id, report).await;
+        self.backend.complete(request).get().await?;
+        if let Some(permit) = self.take_permit(request.lease_id) {
+            self.record(permit, report);
+        }
+        Ok(())
+    }
+
+    /// Tells the breaker how the call went.
+    pub(crate) fn record(&self, permit: Permit, report: &CallReport) {
+        permit.record(self.class_of(report), &report.outcome);
+    }
+
+    /// What the outcome says about the upstream.
+    pub(crate) fn class_of(&self, report: &CallReport) -> Class {
+        report.class.unwrap_or_else(|| self.classify.classify(&report.outcome))
+    }
+
+    /// Puts in force what the provider said of the limits that the lease holds. To be done before the lease ends: what
+    /// it frees is not to be granted into a pause.
+    pub(crate) async fn restrain(&self, lease_id: LeaseId, report: &CallReport) {
+        let now = self.clock.now();
+        let restraints = report.restraints(now, self.clock.unix_ms_at(now));
+        if restraints.is_empty() && report.signals.ignored == 0 {
+            return;
+        }
+        let definitions = self.definitions_of(lease_id).await;
+        if definitions.is_empty() {
+            return; // It is over: the same was told before.
+        }
+        self.count_ignored(report);
+        let limits: Vec<_> = definitions
+            .iter()
+            .map(|(key, definition)| CallLimit { key, unit: definition.unit.as_deref(), kind: definition.kind })
+            .collect();
+        for restraint in restraints {
+            for key in concerned_limits(&limits, report.provider.name(), &restraint) {
+                if let Err(error) = self.backend.restrain(key, restraint.restraint).get().await {
+                    tracing::warn!(%key, %error, "could not put in force what the provider said");
+                }
+            }
+        }
+    }
+
+    /// The limits that a live lease holds.
+    async fn definitions_of(&self, lease_id: LeaseId) -> Vec<(Key, Definition)> {
+        let lease = self.backend.lease(lease_id).get().await.ok().flatten();
+        let mut definitions = Vec::new();
+        for held in lease.into_iter().flat_map(|lease| lease.holds) {
+            let usage = self.backend.usage(&held.key).get().await.ok().flatten();
+            definitions.extend(usage.and_then(|usage| usage.definition.check().ok()).map(|known| (held.key, known)));
+        }
+        definitions
+    }
+
+    /// How many values in what providers said made no sense.
+    pub(crate) fn signals_ignored(&self) -> u64 {
+        self.signals_ignored.load(Ordering::Relaxed)
+    }
+
+    /// Remembers how much of what a provider said made no sense.
+    pub(crate) fn count_ignored(&self, report: &CallReport) {
+        self.signals_ignored.fetch_add(u64::from(report.signals.ignored), Ordering::Relaxed);
+    }
+}
