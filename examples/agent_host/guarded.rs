@@ -51,7 +51,8 @@ pub(crate) struct Account {
 impl Guarded {
     pub(crate) async fn start(scenario: &Scenario, client: Client) -> Self {
         let builder = Tollgate::builder().breaker(limits::breaker_name(), limits::breaker(scenario));
-        let builder = limits::definitions(scenario).into_iter().fold(builder, |builder, limit| builder.limit_fields(limit));
+        let builder =
+            limits::definitions(scenario).into_iter().fold(builder, |builder, limit| builder.limit_fields(limit));
         let tollgate = builder.start().await.expect("good limits");
         let breaker = tollgate.find_breaker(&limits::breaker_name()).expect("it is there from the start");
         Self { client, scenario: scenario.clone(), tollgate, breaker, probes: Probes::default() }

@@ -25,7 +25,8 @@ pub(crate) const SUCCESS_THRESHOLD: u64 = 2;
 const TRAVEL_TIME_MAX: Duration = Duration::from_millis(400);
 
 pub(crate) fn definitions(scenario: &Scenario) -> [DefinitionFields; 4] {
-    let at_once = DefinitionFields { timeout_seconds: Some(60), ..limit(AT_ONCE, "concurrency", scenario.calls_at_once) };
+    let at_once =
+        DefinitionFields { timeout_seconds: Some(60), ..limit(AT_ONCE, "concurrency", scenario.calls_at_once) };
     let day = DefinitionFields { window_seconds: Some(86_400), ..limit(DAY, "rolling", 1 << 50) };
     [
         bucket(REQUESTS, "requests", scenario.requests_per_minute, scenario.minute),
