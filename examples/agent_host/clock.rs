@@ -1,6 +1,6 @@
 //! The clock of one run. A simulation of a provider measures real time.
 
-#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "the provider's limits are in real time")]
+#![expect(clippy::disallowed_types, reason = "the provider's limits are in real time")]
 
 use std::time::{Duration, Instant, SystemTime};
 

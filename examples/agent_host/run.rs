@@ -1,5 +1,5 @@
-//! The two runs: the same agents, with and without Tollgate, each against a provider of its own that has the same limits
-//! and the same bad times.
+//! The two runs: the same agents, with and without Tollgate, each against a provider of its own that has the same
+//! limits and the same bad times.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! A provider that stands for Anthropic: a real HTTP server with true limits, the headers and errors of the real one,
 //! and bad times. Its limits are token buckets that refill continuously. A call is charged its prompt and its
-//! `max_tokens` when it is let in and gets back what it did not use; one that then fails without an answer stays charged.
+//! `max_tokens` when it is let in, and gets back what it did not use; one that then fails without an answer stays
+//! charged.
 
 mod answer;
 mod books;
