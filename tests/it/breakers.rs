@@ -1,6 +1,7 @@
 //! Circuit breakers through the handle and by message: who is let through, who is not, and what outlives what.
 
 mod handle;
+mod issued;
 
 use std::time::Duration;
 
