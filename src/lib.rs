@@ -54,6 +54,7 @@
 //! - [`backends`]: the contract of a ledger, and the one in memory.
 //! - [`actors`]: the tree of supervised actors, and the shared state that outlives them.
 //! - [`tollgate`]: the handle a host holds.
+//! - [`call`]: the guarded call, as a function, as hooks, as a layer of `tower`.
 //! - [`config`]: TOML and environment variables, checked.
 //! - `api`, `cli`: the HTTP face and the command line, with the feature `server`.
 //! - [`clock`]: the only place that reads clocks.
@@ -66,6 +67,8 @@ pub mod actors;
 
 pub mod tollgate;
 
+pub mod call;
+
 pub mod config;
 
 #[cfg(feature = "server")]
@@ -77,5 +80,6 @@ pub mod cli;
 pub mod clock;
 
 pub use actors::{BreakersFull, Wait};
+pub use call::{CallContext, CallError, CallSpec, RetryPolicy};
 pub use policy::BreakerOpen;
 pub use tollgate::{Breaker, Lease, Permit, Tollgate};

@@ -64,13 +64,16 @@ impl Runtime {
     /// Puts in force what the provider said of the limits that the lease holds. To be done before the lease ends: what
     /// it frees is not to be granted into a pause.
     pub(crate) async fn restrain(&self, lease_id: LeaseId, report: &CallReport) {
-        self.count_ignored(report);
         let now = self.clock.now();
         let restraints = report.restraints(now, self.clock.unix_ms_at(now));
-        if restraints.is_empty() {
+        if restraints.is_empty() && report.signals.ignored == 0 {
             return;
         }
         let definitions = self.definitions_of(lease_id).await;
+        if definitions.is_empty() {
+            return; // It is over: the same was told before.
+        }
+        self.count_ignored(report);
         let limits: Vec<_> = definitions
             .iter()
             .map(|(key, definition)| CallLimit { key, unit: definition.unit.as_deref(), kind: definition.kind })
@@ -93,6 +96,11 @@ impl Runtime {
             definitions.extend(usage.and_then(|usage| usage.definition.check().ok()).map(|known| (held.key, known)));
         }
         definitions
+    }
+
+    /// How many values in what providers said made no sense.
+    pub(crate) fn signals_ignored(&self) -> u64 {
+        self.signals_ignored.load(Ordering::Relaxed)
     }
 
     /// Remembers how much of what a provider said made no sense.

@@ -16,6 +16,7 @@ use super::root::RootMessage;
 use super::status::ActorStatus;
 use crate::backends::Backend;
 use crate::backends::memory::MemoryLedger;
+use crate::call::CallBooks;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::policy::{Amounts, Classify, DeniedKey, ExpiringTable, Key, LeaseId, Reason, Refusal, Reserve};
@@ -38,8 +39,10 @@ pub(crate) struct Runtime {
     pub(crate) backend_actor: Mailbox<BackendMessage>,
     #[cfg(feature = "server")]
     pub(crate) api: Mailbox<super::api::ApiMessage>,
+    /// What is remembered of guarded calls.
+    pub(crate) calls: CallBooks,
     /// What outcomes mean for circuit breakers.
-    pub(super) classify: Arc<dyn Classify>,
+    pub(crate) classify: Arc<dyn Classify>,
     /// What providers said that made no sense.
     pub(super) signals_ignored: AtomicU64,
     permits: Mutex<ExpiringTable<LeaseId, Permit>>,
@@ -57,6 +60,7 @@ impl Runtime {
             limiters,
             breakers: Breakers::new(&name, &settings, &clock),
             clock,
+            calls: CallBooks::new(settings.max_breakers),
             settings,
             store,
             root: Mailbox::new(format!("{name}/root"), 64),

@@ -9,6 +9,7 @@ use super::exposition::Exposition;
 use super::state::ApiState;
 use crate::actors::ActorStatus;
 use crate::backends::{Health, Totals};
+use crate::policy::{BreakerState, BreakerView};
 
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
@@ -19,6 +20,10 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Response {
     exposition.gauge("tollgate_waiters", "Calls that wait in a line.").sample(&[], tollgate.waiting());
     let is_up = matches!(tollgate.health(), Health::Up);
     exposition.gauge("tollgate_backend_up", "1 while the backend answers.").sample(&[], u8::from(is_up));
+    write_breakers(&mut exposition, &tollgate.breakers());
+    exposition
+        .counter("tollgate_signals_ignored_total", "Values in what providers said of their limits that made no sense.")
+        .sample(&[], tollgate.signals_ignored());
     write_actors(&mut exposition, &tollgate.status().actors);
     write_traffic(&mut exposition, &state);
     ([(CONTENT_TYPE, TEXT_FORMAT)], exposition.into_text()).into_response()
@@ -52,6 +57,24 @@ fn write_totals(exposition: &mut Exposition, totals: &Totals) {
         exposition.gauge("tollgate_limit_paused", "1 while a provider's pause is in force, by definition.");
     for definition in &totals.definitions {
         paused.sample(&[("limit", definition.pattern.as_str())], u8::from(definition.is_paused));
+    }
+}
+
+fn write_breakers(exposition: &mut Exposition, breakers: &[BreakerView]) {
+    let mut states = exposition.gauge("tollgate_breaker_state", "1 for the state that a circuit breaker is in.");
+    for breaker in breakers {
+        for state in [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen] {
+            let is_in = u8::from(breaker.state == state);
+            states.sample(&[("breaker", breaker.name.as_str()), ("state", state.name())], is_in);
+        }
+    }
+    let mut opened = exposition.counter("tollgate_breaker_opened_total", "How often a circuit breaker opened.");
+    for breaker in breakers {
+        opened.sample(&[("breaker", breaker.name.as_str())], breaker.opened_total);
+    }
+    let mut rejected = exposition.counter("tollgate_breaker_rejected_total", "Calls that a circuit breaker refused.");
+    for breaker in breakers {
+        rejected.sample(&[("breaker", breaker.name.as_str())], breaker.rejected_total);
     }
 }
 

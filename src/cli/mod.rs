@@ -1,6 +1,7 @@
 //! The command line: one file per command. Data goes to stdout, everything else to stderr.
 
 mod amounts;
+mod breakers;
 mod check;
 mod complete;
 mod failure;
@@ -38,6 +39,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show, change and delete limits
     Limits(limits::LimitsArgs),
+    /// Show circuit breakers, and decide in their place
+    Breakers(breakers::BreakersArgs),
     /// Show the server, its backend and its actors
     Status(status::StatusArgs),
     /// Reserve what a call may use, and print the lease id
@@ -53,6 +56,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args).await,
             Command::Check(args) => check::run(&args),
             Command::Limits(args) => limits::run(args).await,
+            Command::Breakers(args) => breakers::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Reserve(args) => reserve::run(args).await,
             Command::Complete(args) => complete::run(args).await,
@@ -103,6 +107,12 @@ mod tests {
             "limits put --key a --kind rolling --capacity 5 --window-seconds 60 --unit requests --overage repay",
             "limits put --key a --kind token_bucket --capacity 5 --refill-amount 1 --refill-seconds 2 --mode shadow",
             "limits delete a:b",
+            "breakers list --json",
+            "breakers show anthropic:claude-sonnet",
+            "breakers open a",
+            "breakers close a",
+            "breakers disable a",
+            "breakers --server http://localhost:9000 reset a",
             "status --token secret",
             "reserve a:b=1 c=20 --tenant acme --job-id 7 --lease-id 01ARZ3NDEKTSV4RRFFQ69G5FAV",
             "reserve a=1 --wait 5000 --priority high",
@@ -128,6 +138,8 @@ mod tests {
             ("limits put", "--key <KEY>"),
             ("limits put limit.json --key a", "cannot be used with"),
             ("limits put --key a --kind fixed --capacity 1", "[possible values: rolling, concurrency, token_bucket]"),
+            ("breakers trip a", "unrecognized subcommand 'trip'"),
+            ("breakers open", "<NAME>"),
             ("status --server https://a", "only plain `http` is spoken"),
         ] {
             let words = ["tollgate"].into_iter().chain(line.split(' '));

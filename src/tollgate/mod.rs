@@ -26,14 +26,14 @@ use crate::actors::{
 };
 use crate::backends::{BackendError, Health, LeaseView, Totals};
 use crate::policy::{
-    Amounts, CallReport, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Refusal,
-    Renew, Reserve, Restraint,
+    Amounts, CallReport, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, PriceTable,
+    Refusal, Renew, Reserve, Restraint,
 };
 
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
 #[derive(Clone)]
 pub struct Tollgate {
-    runtime: Arc<Runtime>,
+    pub(crate) runtime: Arc<Runtime>,
     /// What actors of the runtime hold themselves does not keep it alive.
     _owner: Option<Arc<Owner>>,
 }
@@ -213,6 +213,18 @@ impl Tollgate {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.runtime.backend.totals()
+    }
+
+    /// What the tokens of each model cost, to reserve and complete limits that count cost.
+    #[must_use]
+    pub fn prices(&self) -> &PriceTable {
+        &self.runtime.settings.prices
+    }
+
+    /// How many values in what providers said of their limits made no sense. They changed nothing.
+    #[must_use]
+    pub fn signals_ignored(&self) -> u64 {
+        self.runtime.signals_ignored()
     }
 
     /// How many calls wait.

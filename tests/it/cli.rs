@@ -1,6 +1,7 @@
 //! The client commands end to end: what they print, and how they exit.
 
 mod access;
+mod breakers;
 mod calls;
 mod limits;
 

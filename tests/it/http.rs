@@ -3,10 +3,12 @@
 mod access;
 mod acquire;
 mod bounds;
+mod breakers;
 mod errors;
 mod limits;
 mod observe;
 mod page;
 mod pausing;
+mod prices;
 mod reserve;
 mod server;

@@ -1,12 +1,14 @@
 //! The one test crate: a file per feature.
 
 mod breakers;
+mod call;
 #[cfg(feature = "server")]
 mod cli;
 mod conformance;
 mod differential;
 mod embedding;
 mod extremes;
+mod finishing;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]

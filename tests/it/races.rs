@@ -231,8 +231,8 @@ async fn instances_that_were_watched_when_the_supervisor_died_are_dropped_when_i
     until(3, || tollgate.totals().limits == 0).await;
 }
 
-/// Whoever leaves a line at the very moment it is served gives its grant back, and is refused for want of room: its lease
-/// never was.
+/// Whoever leaves a line at the very moment it is served gives its grant back, and is refused for want of room: its
+/// lease never was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_caller_whose_deadline_meets_its_grant_is_denied_not_finished() {
     let tollgate = Tollgate::builder().limit_fields(concurrency("a", 1)).start().await.expect("it starts");

@@ -1,0 +1,144 @@
+//! The hook that reserves what a call needs, keeps it while the call runs, and settles it after.
+
+use std::future::ready;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::context::CallContext;
+use super::error::{BoxError, HookError};
+use super::hook::{CallHook, HookState};
+use super::record::{Closing, Lent};
+use super::spec::CallSpec;
+use super::watch;
+use crate::actors::Wait;
+use crate::policy::{Amounts, CallReport};
+use crate::tollgate::{Lease, Tollgate};
+
+/// Lets a call pass when there is room on all limits that its [`CallSpec`] names, and its breaker is not open; renews
+/// its concurrency while it runs, ends it at its deadline, and settles with what was used.
+#[derive(Debug)]
+pub struct RateLimitHook {
+    tollgate: Tollgate,
+    spec: CallSpec,
+    max_wait: Duration,
+}
+
+impl RateLimitHook {
+    /// Takes part in calls that `spec` describes.
+    #[must_use]
+    pub fn new(tollgate: Tollgate, spec: CallSpec) -> Self {
+        let max_wait = spec.fields().max_wait;
+        Self { tollgate, spec, max_wait }
+    }
+
+    /// The same with less time to wait.
+    pub(super) fn waiting_at_most(mut self, max_wait: Duration) -> Self {
+        self.max_wait = max_wait;
+        self
+    }
+
+    async fn enter(&self, call: &CallContext) -> Result<HookState, HookError> {
+        let (runtime, fields) = (&*self.tollgate.runtime, self.spec.fields());
+        let needs = self.spec.needs(&runtime.settings)?;
+        let wait = Wait { max_wait: self.max_wait, priority: fields.priority };
+        let lease = self.tollgate.acquire(self.spec.reserve(needs.amounts.clone()), wait).await?;
+        call.lend(Lent {
+            lease_id: lease.id(),
+            amounts: &needs.amounts,
+            cost_keys: &needs.cost_keys,
+            price: needs.price,
+            provider: fields.provider,
+            deadline: runtime.clock.now().after(fields.deadline),
+            classify: Arc::clone(fields.classify.as_ref().unwrap_or(&runtime.classify)),
+        });
+        Ok(HookState::of(Guard { lease: Some(lease), call: call.clone(), amounts: needs.amounts }))
+    }
+}
+
+impl CallHook for RateLimitHook {
+    fn before_call<'a>(&'a self, call: &'a CallContext) -> BoxFuture<'a, Result<HookState, HookError>> {
+        Box::pin(self.enter(call))
+    }
+
+    fn watch_call<'a>(&'a self, call: &'a CallContext, state: &'a mut HookState) -> BoxFuture<'a, HookError> {
+        let lease = state.get_mut::<Guard>().and_then(|guard| guard.lease.as_ref());
+        let lease = lease.expect("the state of this hook, while the call runs");
+        let after = self.spec.fields().deadline;
+        Box::pin(async move {
+            watch::until_deadline(&self.tollgate, lease, call).await;
+            HookError::TimedOut { after }
+        })
+    }
+
+    fn after_call<'a>(
+        &'a self,
+        _: &'a CallContext,
+        state: HookState,
+        _: &'a CallReport,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        match state.take::<Guard>().and_then(|mut guard| guard.settle()) {
+            Some(settling) => Box::pin(settling.map(Ok)),
+            None => Box::pin(ready(Ok(()))),
+        }
+    }
+}
+
+/// The lease of an attempt. Dropping it settles with what the attempt reported up to then: what it used, or what it
+/// reserved of the keys that it did not report; nothing if it never ran.
+struct Guard {
+    lease: Option<Lease>,
+    call: CallContext,
+    amounts: Amounts,
+}
+
+impl Guard {
+    fn settle(&mut self) -> Option<Settling> {
+        let lease = self.lease.take()?;
+        // An attempt that ended by itself is closed already.
+        let report = self.call.close(Closing::Cancelled);
+        let used = self.call.used_of(&self.amounts);
+        Some(Settling(Some(Box::pin(async move {
+            let lease_id = lease.id();
+            if let Err(error) = lease.finish(used, &report).await {
+                tracing::warn!(%lease_id, %error, "could not settle a call");
+            }
+        }))))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.settle());
+    }
+}
+
+/// Settles a lease; goes on by itself if it is dropped before it is done.
+struct Settling(Option<BoxFuture<'static, ()>>);
+
+impl Future for Settling {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Some(settling) = &mut self.0 else { return Poll::Ready(()) };
+        std::task::ready!(settling.as_mut().poll(context));
+        self.0 = None;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        let Some(mut settling) = self.0.take() else { return };
+        if (&mut settling).now_or_never().is_some() {
+            return; // As always with a ledger in memory.
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(settling);
+        }
+    }
+}

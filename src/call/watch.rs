@@ -1,0 +1,62 @@
+//! What happens to a lease while its call runs: its concurrency is renewed in time, until the deadline.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::context::CallContext;
+use crate::policy::{LeaseError, Moment};
+use crate::tollgate::{Lease, Tollgate};
+
+/// Calls that are shorter need no look at their lease: no timeout is below a second.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+/// The kind of limit whose holds are renewed.
+const CONCURRENCY: &str = "concurrency";
+/// Between tries while the backend does not answer.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Renews the lease of `call` until the deadline has passed. Belongs beside the call, and is dropped with it.
+pub(super) async fn until_deadline(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
+    let granted_at = tollgate.now();
+    let deadline = call.deadline().expect("a lease was lent");
+    sleep_until(tollgate, granted_at.after(FIRST_LOOK).min(deadline)).await;
+    let mut renewed_at = granted_at;
+    while let Some(due) = next_renewal(tollgate, lease, renewed_at).await {
+        if deadline <= due {
+            break;
+        }
+        sleep_until(tollgate, due).await;
+        renewed_at = tollgate.now();
+        match lease.renew(None).await {
+            Ok(()) => {}
+            Err(LeaseError::Finished | LeaseError::KeyNotHeld(_)) => {
+                tollgate.runtime.calls.leases_lost.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(lease_id = %lease.id(), "the lease of a running call has ended; the call goes on");
+                break;
+            }
+            Err(error @ LeaseError::Backend(_)) => {
+                tracing::warn!(lease_id = %lease.id(), %error, "could not renew the lease of a running call");
+            }
+        }
+    }
+    sleep_until(tollgate, deadline).await;
+}
+
+/// Half way to the end of the hold of concurrency that ends first; `None` if the lease holds none.
+async fn next_renewal(tollgate: &Tollgate, lease: &Lease, renewed_at: Moment) -> Option<Moment> {
+    let view = match tollgate.lease(lease.id()).await {
+        Ok(view) => view?,
+        Err(_) => return Some(tollgate.now().after(TROUBLE)),
+    };
+    let mut first_end = None;
+    for held in view.holds {
+        let usage = tollgate.usage(&held.key).await.ok().flatten();
+        if usage.is_some_and(|usage| usage.usage.definition.kind == CONCURRENCY) {
+            first_end = first_end.into_iter().chain([held.expires_at]).min();
+        }
+    }
+    first_end.map(|end| renewed_at.after(end.since(renewed_at) / 2))
+}
+
+async fn sleep_until(tollgate: &Tollgate, moment: Moment) {
+    tokio::time::sleep_until(tollgate.runtime.clock.instant_of(moment)).await;
+}
