@@ -143,8 +143,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// Counts how an admitted call ended: nowhere, if the breaker has changed since it was let through or the probe's
-    /// time is over. `random` is any number, and spreads the end of the open time.
+    /// Counts how an admitted call ended: nowhere, if the breaker has changed since it was let through. `random` is any
+    /// number, and spreads the end of the open time.
     pub fn record(
         &mut self,
         admission: Admission,
@@ -169,10 +169,13 @@ impl CircuitBreaker {
                 Some(self.open(cause, outcome.retry_after, random))
             }
             State::HalfOpen { probes, successes } => {
-                let had_slot = admission.probe.is_some_and(|probe| probes.give_back(probe));
+                // One whose slot has freed by itself counts too: an upstream whose calls all take longer would never
+                // be let in again, and one that hangs would never be left alone.
+                if let Some(probe) = admission.probe {
+                    probes.give_back(probe);
+                }
                 match class {
                     Class::Neutral => None,
-                    _ if !had_slot => None,
                     Class::Success if !is_slow => {
                         *successes += 1;
                         let is_enough = self.settings.success_threshold <= *successes;

@@ -79,28 +79,51 @@ async fn a_dropped_probe_tells_nothing_and_gives_its_slot_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_slot_of_a_probe_that_vanishes_frees_by_itself_and_its_late_report_counts_nowhere() {
+async fn the_slot_of_a_probe_that_vanishes_frees_by_itself() {
     within(1_000, async {
         let (_tollgate, breaker) = start(BreakerFields { probe_timeout_ms: Some(30_000), ..steady() }).await;
         fail(&breaker, 5);
         tokio::time::sleep(OPEN_TIME).await;
-        let mut late = Vec::new();
+        let mut vanished = Vec::new();
         for _ in 0..3 {
-            late.extend([0; 2].map(|_| breaker.try_enter().expect("a probe")));
+            vanished.extend([0; 2].map(|_| breaker.try_enter().expect("a probe")));
             assert!(breaker.try_enter().is_err());
             sleep_ms(29_999).await;
             assert!(breaker.check().is_err());
             sleep_ms(1).await;
             assert!(breaker.check().is_ok());
         }
-        late.pop().expect("six are out").failure();
-        late.into_iter().for_each(|probe| probe.success());
+        drop(vanished);
         let view = breaker.view();
         assert_eq!((view.state, view.probes, view.probe_successes), (BreakerState::HalfOpen, 0, 0));
         for _ in 0..2 {
             breaker.try_enter().expect("a probe").success();
         }
         assert_eq!(breaker.view().state, BreakerState::Closed);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_whose_calls_outlive_the_slots_of_probes_closes_it_and_one_that_hangs_opens_it_again() {
+    within(1_000, async {
+        let (_tollgate, breaker) = start(BreakerFields { probe_timeout_ms: Some(30_000), ..steady() }).await;
+        fail(&breaker, 5);
+        tokio::time::sleep(OPEN_TIME).await;
+        let [hung, another] = [0; 2].map(|_| breaker.try_enter().expect("a probe"));
+        sleep_ms(45_000).await;
+        hung.failure();
+        assert_eq!(breaker.check().expect_err("it is open").retry_after, 2 * OPEN_TIME);
+        another.failure();
+        assert_eq!((breaker.view().opened_total, breaker.view().openings_in_a_row), (2, 2), "of an older generation");
+        tokio::time::sleep(2 * OPEN_TIME).await;
+        let slow = [0; 2].map(|_| breaker.try_enter().expect("a probe"));
+        sleep_ms(45_000).await;
+        let probe = breaker.try_enter().expect("their slots are free");
+        slow.into_iter().for_each(|probe| probe.success());
+        assert_eq!(breaker.view().state, BreakerState::Closed);
+        probe.failure();
+        assert_eq!(breaker.view().consecutive_failures, 0, "of an older generation");
     })
     .await;
 }
