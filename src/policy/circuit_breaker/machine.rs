@@ -143,8 +143,9 @@ impl CircuitBreaker {
         }
     }
 
-    /// Counts how an admitted call ended: nowhere, if the breaker has changed since it was let through or the probe's
-    /// time is over. `random` is any number, and spreads the end of the open time.
+    /// Counts how an admitted call ended: nowhere, if the breaker has changed since it was let through. A probe that took
+    /// longer than its slot was kept counts all the same: where every call takes so long, none else would ever tell.
+    /// `random` is any number, and spreads the end of the open time.
     pub fn record(
         &mut self,
         admission: Admission,
@@ -167,10 +168,9 @@ impl CircuitBreaker {
                 Some(self.open(cause, outcome.retry_after, random))
             }
             State::HalfOpen { probes, successes } => {
-                let had_slot = admission.probe.is_some_and(|probe| probes.give_back(probe));
+                probes.give_back(admission.probe?); // Only probes are let through in its generation.
                 match class {
                     Class::Neutral => None,
-                    _ if !had_slot => None,
                     Class::Success if !is_slow => {
                         *successes += 1;
                         let is_enough = self.settings.success_threshold <= *successes;

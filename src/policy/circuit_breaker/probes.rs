@@ -19,10 +19,9 @@ impl ProbeSlots {
         self.taken.push_back((probe, expires_at));
     }
 
-    /// Gives a slot back; says whether the probe still had it.
-    pub(super) fn give_back(&mut self, probe: ProbeId) -> bool {
-        let place = self.taken.iter().position(|(taken, _)| *taken == probe);
-        place.and_then(|place| self.taken.remove(place)).is_some()
+    /// Gives a slot back, if the probe still has it.
+    pub(super) fn give_back(&mut self, probe: ProbeId) {
+        self.taken.retain(|(taken, _)| *taken != probe);
     }
 
     /// Frees the slots whose time is over.
