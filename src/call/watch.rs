@@ -35,6 +35,7 @@ pub(super) async fn until_deadline(tollgate: &Tollgate, lease: &Lease, call: &Ca
             }
             Err(error @ LeaseError::Backend(_)) => {
                 tracing::warn!(lease_id = %lease.id(), %error, "could not renew the lease of a running call");
+                sleep_until(tollgate, renewed_at.after(TROUBLE).min(deadline)).await;
             }
         }
     }
@@ -43,6 +44,7 @@ pub(super) async fn until_deadline(tollgate: &Tollgate, lease: &Lease, call: &Ca
 
 /// Half way to the end of the hold of concurrency that ends first; `None` if the lease holds none.
 async fn next_renewal(tollgate: &Tollgate, lease: &Lease, renewed_at: Moment) -> Option<Moment> {
+    // What a hold really has, because its limit may be changed meanwhile.
     let view = match tollgate.lease(lease.id()).await {
         Ok(view) => view?,
         Err(_) => return Some(tollgate.now().after(TROUBLE)),
