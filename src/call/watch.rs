@@ -44,9 +44,10 @@ pub(super) async fn until_deadline(tollgate: &Tollgate, lease: &Lease, call: &Ca
 
 /// Half way to the end of the hold of concurrency that ends first; `None` if the lease holds none.
 async fn next_renewal(tollgate: &Tollgate, lease: &Lease, renewed_at: Moment) -> Option<Moment> {
-    // What a hold really has, because its limit may be changed meanwhile.
+    // What is held now: a limit may be changed meanwhile.
     let view = match tollgate.lease(lease.id()).await {
-        Ok(view) => view?,
+        Ok(Some(view)) if view.is_live => view,
+        Ok(_) => return Some(renewed_at), // At once, and in vain.
         Err(_) => return Some(tollgate.now().after(TROUBLE)),
     };
     let mut first_end = None;
