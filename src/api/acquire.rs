@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{AmountFields, Checks, ReserveFields, Text};
 use crate::actors::Wait;
-use crate::policy::{Mistake, Priority, Refusal, Reserve};
+use crate::policy::{Mistake, PriceTable, Priority, Refusal, Reserve};
 
 /// When to come again after the server was about to stop: another may be there by then.
 const CLOSING_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -41,7 +41,8 @@ struct AcquireFields<'a> {
 
 pub(super) async fn acquire(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let json = body::read(request, state.options().request_timeout).await?;
-    let (request, wait) = body::parse::<AcquireFields<'_>>(&json)?.check(state.options().max_wait)?;
+    let (request, wait) =
+        body::parse::<AcquireFields<'_>>(&json)?.check(state.options().max_wait, state.tollgate().prices())?;
     let decision = tokio::select! {
         biased;
         acquired = state.tollgate().acquire(request, wait) => match acquired {
@@ -54,10 +55,10 @@ pub(super) async fn acquire(State(state): State<ApiState>, request: Request) -> 
 }
 
 impl<'a> AcquireFields<'a> {
-    fn check(self, max_wait: Duration) -> Result<(Reserve, Wait), Problem> {
+    fn check(self, max_wait: Duration, prices: &PriceTable) -> Result<(Reserve, Wait), Problem> {
         let mut checks = Checks::default();
         let Self { lease_id, job_id, tenant, requirements, breaker, max_wait_ms, priority } = self;
-        let request = ReserveFields { lease_id, job_id, tenant, requirements, breaker }.check_into(&mut checks);
+        let request = ReserveFields { lease_id, job_id, tenant, requirements, breaker }.check_into(&mut checks, prices);
         let max_wait = checks.take("max_wait_ms", check_wait(max_wait_ms, max_wait));
         let priority = checks.take("priority", check_priority(priority.as_deref()));
         let wait = max_wait.zip(priority).map(|(max_wait, priority)| Wait { max_wait, priority });

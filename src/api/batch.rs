@@ -45,7 +45,8 @@ pub(super) async fn complete(State(state): State<ApiState>, request: Request) ->
 }
 
 async fn reserve_one(state: &ApiState, item: &RawValue) -> Decision {
-    let parsed = body::parse::<ReserveFields<'_>>(item.get().as_bytes()).and_then(|fields| fields.check());
+    let parsed = body::parse::<ReserveFields<'_>>(item.get().as_bytes())
+        .and_then(|fields| fields.check(state.tollgate().prices()));
     match parsed {
         Ok(request) => decide(state, request).await.unwrap_or_else(|refusal| Decision::refused_in_batch(*refusal)),
         Err(problem) => Decision::of_problem(problem),
@@ -53,8 +54,8 @@ async fn reserve_one(state: &ApiState, item: &RawValue) -> Decision {
 }
 
 async fn complete_one(state: &ApiState, item: &RawValue) -> Completed {
-    let now_unix_ms = state.tollgate().unix_ms();
-    let parsed = body::parse::<CompleteFields<'_>>(item.get().as_bytes()).and_then(|fields| fields.check(now_unix_ms));
+    let parsed =
+        body::parse::<CompleteFields<'_>>(item.get().as_bytes()).and_then(|fields| fields.check(state.tollgate()));
     let done = match parsed {
         Ok(completion) => completion.carry_out(state).await.map_err(Problem::from),
         Err(problem) => Err(problem),

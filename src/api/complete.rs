@@ -10,7 +10,8 @@ use super::outcome::OutcomeFields;
 use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{AmountFields, Checks, Text};
-use crate::policy::{Amounts, CallReport, Complete, LeaseError};
+use crate::policy::{CallReport, Complete, LeaseError};
+use crate::tollgate::Tollgate;
 
 /// What a completion states.
 #[derive(Deserialize)]
@@ -43,7 +44,7 @@ pub(super) struct Completed {
 
 pub(super) async fn complete(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let json = body::read(request, state.options().request_timeout).await?;
-    let completion = body::parse::<CompleteFields<'_>>(&json)?.check(state.tollgate().unix_ms())?;
+    let completion = body::parse::<CompleteFields<'_>>(&json)?.check(state.tollgate())?;
     completion.carry_out(&state).await?;
     Ok(body::json(&Completed::ok()))
 }
@@ -60,13 +61,13 @@ impl Completion {
 
 impl CompleteFields<'_> {
     /// Checks every field. The job is the client's own note, and not kept.
-    pub(super) fn check(&self, now_unix_ms: u64) -> Result<Completion, Problem> {
+    pub(super) fn check(&self, tollgate: &Tollgate) -> Result<Completion, Problem> {
         let mut checks = Checks::default();
         let lease_id = checks.lease_id(&self.lease_id);
         checks.label("job_id", self.job_id.as_ref());
-        let actuals = checks.amounts("actuals", &self.actuals, Amounts::used);
+        let actuals = checks.actuals(&self.actuals, tollgate.prices());
         let outcome = self.outcome.as_ref();
-        let report = outcome.and_then(|Object(outcome)| outcome.check_into(&mut checks, now_unix_ms));
+        let report = outcome.and_then(|Object(outcome)| outcome.check_into(&mut checks, tollgate.unix_ms()));
         let request = lease_id.zip(actuals).map(|(lease_id, actuals)| Complete { lease_id, actuals });
         checks.finish(request.map(|request| Completion { request, report }))
     }

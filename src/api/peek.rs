@@ -23,7 +23,7 @@ pub(super) async fn peek(State(state): State<ApiState>, request: Request) -> Res
     let json = body::read(request, state.options().request_timeout).await?;
     let fields: PeekFields<'_> = body::parse(&json)?;
     let mut checks = Checks::default();
-    let amounts = checks.amounts("requirements", &fields.requirements, Amounts::to_peek);
+    let amounts = checks.requirements(&fields.requirements, state.tollgate().prices(), Amounts::to_peek);
     let decision = match state.tollgate().peek(&checks.finish(amounts)?).await {
         Ok(()) => Decision::fits(),
         Err(refusal) => Decision::refused(*refusal)?,

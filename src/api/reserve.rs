@@ -12,7 +12,7 @@ use crate::policy::{Refusal, Reserve};
 
 pub(super) async fn reserve(State(state): State<ApiState>, request: Request) -> Result<Response, Problem> {
     let json = body::read(request, state.options().request_timeout).await?;
-    let request = body::parse::<ReserveFields<'_>>(&json)?.check()?;
+    let request = body::parse::<ReserveFields<'_>>(&json)?.check(state.tollgate().prices())?;
     let decision = match decide(&state, request).await {
         Ok(granted) => granted,
         Err(refusal) => Decision::refused(*refusal)?,

@@ -161,14 +161,21 @@ pub struct UnknownModel {
     has_prices: bool,
 }
 
+impl UnknownModel {
+    /// What to do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match &self.nearest {
+            Some(nearest) => format!("did you mean `{nearest}`? if not, add it under `[[prices]]`"),
+            None if self.has_prices => "add it under `[[prices]]`".to_owned(),
+            None => "no model has one: add each that is called under `[[prices]]`".to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for UnknownModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the model `{}` has no price; ", self.model.escape_debug())?;
-        match &self.nearest {
-            Some(nearest) => write!(f, "did you mean `{nearest}`? if not, add it under `[[prices]]`"),
-            None if self.has_prices => f.write_str("add it under `[[prices]]`"),
-            None => f.write_str("no model has one: add each that is called under `[[prices]]`"),
-        }
+        write!(f, "the model `{}` has no price; {}", self.model.escape_debug(), self.hint())
     }
 }
 

@@ -26,8 +26,8 @@ use crate::actors::{
 };
 use crate::backends::{BackendError, Health, LeaseView, Totals};
 use crate::policy::{
-    Amounts, CallReport, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Refusal,
-    Renew, Reserve, Restraint,
+    Amounts, CallReport, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, PriceTable,
+    Refusal, Renew, Reserve, Restraint,
 };
 
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
@@ -213,6 +213,12 @@ impl Tollgate {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.runtime.backend.totals()
+    }
+
+    /// What the tokens of each model cost, to reserve and complete limits that count cost.
+    #[must_use]
+    pub fn prices(&self) -> &PriceTable {
+        &self.runtime.settings.prices
     }
 
     /// How many values in what providers said of their limits made no sense. They changed nothing.

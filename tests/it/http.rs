@@ -9,5 +9,6 @@ mod limits;
 mod observe;
 mod page;
 mod pausing;
+mod prices;
 mod reserve;
 mod server;

@@ -57,7 +57,7 @@ async fn json_of_another_shape_names_the_field() {
         ("{}".to_owned(), "`lease_id` is missing"),
         (array, "`body` is refused: invalid type: sequence, expected an object"),
         ("7".to_owned(), "`body` is refused: invalid type: integer `7`, expected an object"),
-        (with(json!([{"key": "a", "amount": 1}, {"key": "a"}])), "`requirements[1].amount` is missing"),
+        (with(json!([{"key": "a", "amount": 1}, {"amount": 1}])), "`requirements[1].key` is missing"),
         (with(json!([["a", 1]])), "`requirements[0]` is refused: invalid type: sequence, expected an object"),
         (
             with(json!([{"key": 5, "amount": 1}])),
@@ -73,7 +73,7 @@ async fn json_of_another_shape_names_the_field() {
         ),
         (
             with(json!([{"key": "a", "amount": 1, "extra": 1}])),
-            "`requirements[0].extra` is refused: unknown field `extra`, expected `key` or `amount`",
+            "`requirements[0].extra` is refused: unknown field `extra`, expected one of `key`, `amount`, `tokens`",
         ),
     ] {
         let detail = refused(&server, "/v1/reserve", &body).await;
