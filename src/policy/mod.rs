@@ -37,7 +37,7 @@ pub use backoff::Backoff;
 pub use call_report::CallReport;
 pub use circuit_breaker::{
     Admission, BreakerFields, BreakerName, BreakerOpen, BreakerSettings, BreakerState, BreakerView, Cause,
-    CircuitBreaker, Override, PermitId, PermitTable, Transition,
+    CircuitBreaker, Override, PermitId, Transition,
 };
 pub use concurrency::Concurrency;
 pub use decision::{DeniedKey, Grant, LeaseError, Reason, Refusal};

@@ -32,8 +32,8 @@ impl Tollgate {
         self.runtime.breakers.all().iter().map(|gate| gate.view()).collect()
     }
 
-    /// Counts how a call ended whose permit `breaker` handed out by number. A latency that is not given is the time since
-    /// then. Says whether the number was waited for: one that is unknown, used or over counts nowhere.
+    /// Counts how a call ended whose permit `breaker` handed out by number. A latency that is not given is the time
+    /// since then. Says whether the number was waited for: one that is unknown, used or over counts nowhere.
     pub fn record_issued(&self, breaker: &Breaker, permit: PermitId, report: &CallReport) -> bool {
         self.runtime.count_ignored(report);
         breaker.gate.record_issued(permit, self.runtime.class_of(report), &report.outcome)

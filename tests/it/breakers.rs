@@ -1,6 +1,9 @@
 //! Circuit breakers through the handle and by message: who is let through, who is not, and what outlives what.
 
+mod actor;
 mod handle;
+mod storm;
+mod table;
 
 use std::time::Duration;
 

@@ -12,15 +12,15 @@ use super::circuit_breaker::{CircuitBreakerMessage, QUEUE_MAX};
 use crate::actors::mailbox::Mailbox;
 use crate::clock::Clock;
 use crate::policy::{
-    Admission, BreakerName, BreakerOpen, BreakerSettings, BreakerState, BreakerView, CircuitBreaker, Class, Moment,
-    Outcome, PermitId, PermitTable, Transition,
+    Admission, BreakerName, BreakerOpen, BreakerSettings, BreakerState, BreakerView, CircuitBreaker, Class,
+    ExpiringTable, Moment, Outcome, PermitId, Transition,
 };
 
 /// The most permits of one breaker that are handed out by number at once; beyond it the oldest goes.
 const PERMITS_MAX: usize = 10_000;
 
 /// How long the outcome of a call with such a permit is waited for.
-const PERMIT_LIFETIME: Duration = Duration::from_secs(3_600);
+pub(super) const PERMIT_LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// Generations begin at 1.
 const NO_GENERATION: u64 = 0;
@@ -47,17 +47,11 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 struct Books {
     machine: CircuitBreaker,
-    permits: PermitTable,
+    /// The calls let through by number, with the time of their entry. What goes unused out of it loses its outcome; the
+    /// slot of a probe frees by itself.
+    permits: ExpiringTable<PermitId, (Admission, Moment)>,
     /// Since when nobody has asked for it and nothing is counted, as far as was looked.
     idle_since: Option<Moment>,
-}
-
-impl Books {
-    /// Ends an admission whose outcome nobody will tell.
-    fn give_back(&mut self, admission: Admission, now: Moment) {
-        let transition = self.machine.record(admission, Class::Neutral, &Outcome::default(), now, 0);
-        assert!(transition.is_none(), "what says nothing changes nothing");
-    }
 }
 
 impl Gate {
@@ -77,7 +71,7 @@ impl Gate {
             needs_latency,
             books: Mutex::new(Books {
                 machine,
-                permits: PermitTable::new(PERMITS_MAX, PERMIT_LIFETIME),
+                permits: ExpiringTable::new(PERMIT_LIFETIME, PERMITS_MAX),
                 idle_since: None,
             }),
             clock,
@@ -159,27 +153,27 @@ impl Gate {
 
     /// As [`Self::enter`], for a caller who holds a number in place of a permit.
     pub(crate) fn issue(&self) -> Result<PermitId, BreakerOpen> {
-        let random = fastrand::u64(..);
-        let issued = self.change(|books, now| {
+        let id = PermitId::new(fastrand::u64(..));
+        let is_probe = self.change(|books, now| {
             let (answer, transition) = books.machine.enter(now);
             let issued = answer.map(|admission| {
-                let (id, evicted) = books.permits.issue(admission, now, random);
-                if let Some(evicted) = evicted {
-                    books.give_back(evicted, now);
-                }
-                id
+                let is_probe = admission.is_probe();
+                books.permits.insert(id, (admission, now), now);
+                is_probe
             });
             (issued, transition)
-        });
-        self.wake(); // Its time may be over before its outcome comes.
-        issued
+        })?;
+        if is_probe {
+            self.wake();
+        }
+        Ok(id)
     }
 
     /// Counts how a call with a number ended; says whether the number was waited for.
     pub(crate) fn record_issued(&self, id: PermitId, class: Class, outcome: &Outcome) -> bool {
         let random = fastrand::u64(..);
         self.change(|books, now| {
-            let Some((admission, entered_at)) = books.permits.take(id) else { return (false, None) };
+            let Some((admission, entered_at)) = books.permits.remove(&id, now) else { return (false, None) };
             let latency = outcome.latency.or_else(|| Some(now.since(entered_at)));
             let outcome = Outcome { latency, ..*outcome };
             (true, books.machine.record(admission, class, &outcome, now, random))
@@ -198,11 +192,7 @@ impl Gate {
     pub(super) fn tend(&self) -> Option<Moment> {
         self.change(|books, now| {
             let transition = books.machine.advance(now);
-            while let Some(expired) = books.permits.take_expired(now) {
-                books.give_back(expired, now);
-            }
-            let due = [books.machine.next_due(), books.permits.next_expiry()].into_iter().flatten().min();
-            (due, transition)
+            (books.machine.next_due(), transition)
         })
     }
 
@@ -223,8 +213,7 @@ impl Gate {
         let was_touched = self.is_touched.swap(false, Ordering::Relaxed);
         self.change(|books, _| {
             let transition = books.machine.advance(now);
-            let is_blank = books.machine.is_blank() && books.permits.is_empty();
-            let is_idle = is_blank && !was_touched && !self.is_configured;
+            let is_idle = books.machine.is_blank() && !was_touched && !self.is_configured;
             let idle_since = if is_idle { *books.idle_since.get_or_insert(now) } else { now };
             books.idle_since = is_idle.then_some(idle_since);
             (is_idle && idle_min <= now.since(idle_since), transition)

@@ -33,6 +33,9 @@ const QUEUE_SPARE: usize = 1_024;
 /// How long nobody may have asked for a breaker before it may make room for another.
 const IDLE_MIN: Duration = Duration::from_secs(3_600);
 
+// Nobody waits for an outcome of what goes.
+const _: () = assert!(gate::PERMIT_LIFETIME.as_secs() <= IDLE_MIN.as_secs());
+
 /// How often a full table is looked through for breakers that may go.
 const COLLECT_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -5,7 +5,7 @@
 mod admission;
 mod machine;
 mod name;
-mod permits;
+mod permit_id;
 mod probes;
 mod settings;
 mod settings_fields;
@@ -16,8 +16,15 @@ mod window;
 pub use admission::Admission;
 pub use machine::CircuitBreaker;
 pub use name::BreakerName;
-pub use permits::{PermitId, PermitTable};
+pub use permit_id::PermitId;
 pub use settings::BreakerSettings;
 pub use settings_fields::BreakerFields;
 pub use transition::{BreakerOpen, BreakerState, Cause, Override, Transition};
 pub use view::BreakerView;
+
+#[cfg(test)]
+mod machine_tests;
+#[cfg(test)]
+mod properties_tests;
+#[cfg(test)]
+mod settings_tests;

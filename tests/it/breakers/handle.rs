@@ -148,7 +148,7 @@ async fn a_person_decides_until_it_is_reset() {
         let (tollgate, breaker) = start(steady()).await;
         let mut transitions = tollgate.breaker_transitions();
         breaker.force_open().await.expect("it is done");
-        tokio::time::sleep(100 * OPEN_TIME).await;
+        tokio::time::sleep(10 * OPEN_TIME).await;
         assert_eq!(breaker.try_enter().expect_err("it is forced open").retry_after, OPEN_TIME);
         assert_eq!((breaker.view().state, breaker.view().manual), (BreakerState::Open, Some(Override::ForcedOpen)));
         breaker.force_closed().await.expect("it is done");

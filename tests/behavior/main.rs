@@ -1,5 +1,8 @@
 //! What Tollgate promises, in the words of those who use it: runs `tests/features/` on virtual time.
 
+mod breakers;
+mod calls;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -7,7 +10,7 @@ use cucumber::{World, given, then, when};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tollgate::policy::{Amounts, DefinitionFields, Key, KeyPattern, Label, Priority, Refusal, Reserve};
-use tollgate::{Lease, Tollgate, Wait};
+use tollgate::{Lease, Permit, Tollgate, Wait};
 
 type Answer = Result<Lease, Box<Refusal>>;
 
@@ -16,7 +19,9 @@ type Answer = Result<Lease, Box<Refusal>>;
 struct Host {
     tollgate: Tollgate,
     calls: HashMap<String, Call>,
+    permits: HashMap<String, Permit>,
     served: Option<mpsc::UnboundedReceiver<String>>,
+    guarded: calls::GuardedCalls,
 }
 
 #[derive(Debug)]
@@ -28,7 +33,13 @@ enum Call {
 impl Host {
     async fn start() -> Self {
         let tollgate = Tollgate::builder().start().await.expect("it starts");
-        Self { tollgate, calls: HashMap::new(), served: None }
+        Self {
+            tollgate,
+            calls: HashMap::new(),
+            permits: HashMap::new(),
+            served: None,
+            guarded: calls::GuardedCalls::default(),
+        }
     }
 
     fn tollgate(&self) -> &Tollgate {
