@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn no_time_counts_twice() {
+        let mut budget = RetryBudget::new(at(0));
+        let mut retries_at = |nanos| (0..1_000).filter(|_| budget.try_retry(at(nanos))).count();
+        assert_eq!([5 * RETRY, 0, 5 * RETRY, 6 * RETRY].map(&mut retries_at), [50, 0, 0, 10]);
+    }
+
+    #[test]
     fn a_long_quiet_time_is_worth_ten_seconds() {
         let mut budget = RetryBudget::new(at(0));
         let year = 31_536_000 * RETRY;

@@ -10,7 +10,7 @@ pub const BODY_BYTES_MAX: usize = 64 * 1_024;
 /// A body, or its start.
 pub(super) struct Body<'a> {
     text: Cow<'a, str>,
-    /// The object that holds `error`; of a list the first one that does, of a stream the last.
+    /// The object that holds `error`; of a list or a stream the first one that does.
     json: Option<Value>,
 }
 
@@ -56,8 +56,7 @@ impl<'a> Body<'a> {
 fn parse(text: &str) -> Option<Value> {
     let is_error = |value: &Value| value.get("error").is_some_and(Value::is_object);
     if text.starts_with("event:") || text.starts_with("data:") {
-        // The error is the last event of a stream.
-        let data = text.lines().rev().filter_map(|line| line.strip_prefix("data:"));
+        let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
         return data.filter_map(|data| serde_json::from_str(data.trim()).ok()).find(is_error);
     }
     match serde_json::from_str(text).ok()? {

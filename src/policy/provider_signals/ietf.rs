@@ -76,9 +76,9 @@ mod tests {
     #[test]
     fn each_policy_says_what_it_has_left() {
         assert_eq!(read(&[("RateLimit", "\"default\";r=50;t=30")]), (vec![(Dimension::Requests, 50, 30)], 0));
-        let policies = "\"burst\";q=100;w=60, \"daily, \\\"all\\\"; of it\";q=1000;w=86400;qu=\"tokens\";pk=:cGs9Ow==:,\
+        let policies = "\"burst\";q=100;w=60, \"daily \\\"all, any; it\\\"\";q=1000;w=86400;qu=\"tokens\";pk=:cGs9Ow==:,\
                         \"bytes\";q=9;qu=\"content-bytes\"";
-        let limits = "\"bytes\";r=1;t=1, \"daily, \\\"all\\\"; of it\" ; r=7 ; t=3600 ; pk=:cGs9Ow==:";
+        let limits = "\"bytes\";r=1;t=1, \"daily \\\"all, any; it\\\"\" ; r=7 ; t=3600 ; pk=:cGs9Ow==:";
         assert_eq!(
             read(&[("RateLimit-Policy", policies), ("RateLimit", limits), ("ratelimit", "\"burst\";r=0;t=5")]),
             (vec![(Dimension::Tokens, 7, 3_600), (Dimension::Requests, 0, 5)], 0)

@@ -48,8 +48,13 @@ async fn it_shows_limits_and_actors() {
     let server = Server::start(&[tokens, concurrency("slots", 4)]).await;
     server.post("/v1/reserve", &reserve("tenant:acme", 70)).await.done();
     server.post("/v1/reserve", &reserve("tenant:acme", 70)).await.done();
+    server.post("/v1/breakers/llm%3Aup/enter", &json!({})).await.done();
+    server.put("/v1/admin/breakers/llm%3Aup", &json!({"override": "forced_open"})).await.done();
     let page = look_at(&server).await;
     for shown in [
+        ">llm:up</th>",
+        ">open</span>",
+        ">forced_open</span>",
         "tenant:acme",
         "70 / 100",
         "<td>&lt;b onclick=x&gt;tokens</td>",
