@@ -161,7 +161,7 @@ impl Tollgate {
         if !call.may_be_retried() || breaker.is_some_and(|breaker| breaker.check().is_err()) {
             return None;
         }
-        let delay = fields.retries.delay_after(call.attempt(), report, self.unix_ms(), fastrand::u64(..))?;
+        let delay = fields.retries.delay_after(call.attempt(), report, fastrand::u64(..))?;
         let is_in_time = delay <= wait_left;
         (is_in_time && self.runtime.calls.may_retry(fields.breaker.as_ref(), self.now())).then_some(delay)
     }
