@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::wire::{Checks, Text};
-use crate::policy::{CallReport, Fault, Mistake, Outcome, Provider, ProviderResponse};
+use crate::policy::{CallReport, Fault, Mistake, Outcome, Provider, ProviderResponse, SIGNAL_WAIT_MAX};
 
 /// The fields of an outcome.
 #[derive(Deserialize)]
@@ -42,14 +42,27 @@ impl OutcomeFields<'_> {
             Some(status) => self.read_response(provider, status, now_unix_ms),
             None => CallReport { provider, ..CallReport::default() },
         };
-        let latency = self.latency_ms.map(Duration::from_millis);
-        Some(CallReport { outcome: Outcome { fault: self.error, latency, ..report.outcome }, ..report })
+        let outcome = Outcome {
+            fault: self.error,
+            latency: self.latency_ms.map(Duration::from_millis),
+            retry_after: report.outcome.retry_after.or(self.told_wait()),
+            ..report.outcome
+        };
+        Some(CallReport { outcome, ..report })
+    }
+
+    /// The wait that the client read out of the answer by itself; it holds whatever the status is.
+    fn told_wait(&self) -> Option<Duration> {
+        let told = self.retry_after_ms.map(Duration::from_millis);
+        told.filter(|wait| !wait.is_zero() && *wait <= SIGNAL_WAIT_MAX)
     }
 
     fn read_response(&self, provider: Provider, status: u16, now_unix_ms: u64) -> CallReport {
-        let told_wait = self.retry_after_ms.map(|wait_ms| wait_ms.to_string());
-        let mut headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        headers.extend(told_wait.as_deref().map(|wait_ms| ("retry-after-ms", wait_ms)));
+        let told_wait = self.retry_after_ms.filter(|wait_ms| *wait_ms != 0).map(|wait_ms| wait_ms.to_string());
+        let told_wait = told_wait.as_deref().map(|wait_ms| ("retry-after-ms", wait_ms));
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        // First, because only so many headers are read.
+        let headers: Vec<_> = told_wait.into_iter().chain(headers).collect();
         let body = self.body.as_ref().map_or("", Text::as_str).as_bytes();
         CallReport::of_response(provider, &ProviderResponse { status, headers: &headers, body }, now_unix_ms)
     }

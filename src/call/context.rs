@@ -76,8 +76,9 @@ impl CallContext {
         self.record().use_of_money(cost_usd_micros)
     }
 
-    /// States what the provider answered: what it asks its callers to wait pauses the limits of the call, and the
-    /// status decides the call's class. `body` matters only for an error; leave it empty for a stream.
+    /// States what the provider answered: what it says of its limits restrains those of the call, and the status
+    /// decides the call's class. `body` matters only for an error; leave it empty for a stream. To be called as soon as
+    /// the head is there: what is left of a limit is out of date when a stream ends.
     ///
     /// # Errors
     /// [`ReportError::Ended`] if the attempt is over.
@@ -133,6 +134,16 @@ impl CallContext {
     /// What the attempt used of `amounts`. Of nothing that was not reported, unless it never ran.
     pub(super) fn used_of(&self, amounts: &Amounts) -> Amounts {
         self.record().used_of(amounts)
+    }
+
+    /// An answer that was reported since the last look; whoever takes it puts in force what it says of limits.
+    pub(super) fn take_news(&self) -> Option<CallReport> {
+        self.record().take_news()
+    }
+
+    /// Whether what the provider said of its limits is in force.
+    pub(super) fn is_heeded(&self) -> bool {
+        self.record().is_heeded
     }
 
     pub(super) fn deadline(&self) -> Option<Moment> {

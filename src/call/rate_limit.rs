@@ -16,7 +16,7 @@ use super::record::{Closing, Lent};
 use super::spec::CallSpec;
 use super::watch;
 use crate::actors::Wait;
-use crate::policy::{Amounts, CallReport};
+use crate::policy::{Amounts, CallReport, Signals};
 use crate::tollgate::{Lease, Tollgate};
 
 /// Lets a call pass when there is room on all limits that its [`CallSpec`] names, and its breaker is not open; renews
@@ -100,7 +100,10 @@ impl Guard {
     fn settle(&mut self) -> Option<Settling> {
         let lease = self.lease.take()?;
         // An attempt that ended by itself is closed already.
-        let report = self.call.close(Closing::Cancelled);
+        let mut report = self.call.close(Closing::Cancelled);
+        if self.call.is_heeded() {
+            report.signals = Signals::default();
+        }
         let used = self.call.used_of(&self.amounts);
         Some(Settling(Some(Box::pin(async move {
             let lease_id = lease.id();

@@ -35,6 +35,8 @@ pub(super) struct Record {
     pub(super) provider: Provider,
     pub(super) started_at: Option<Moment>,
     pub(super) is_last: bool,
+    /// What the provider said of its limits is in force.
+    pub(super) is_heeded: bool,
     held: Vec<Held>,
     price: Option<Price>,
     classify: Option<Arc<dyn Classify>>,
@@ -93,7 +95,15 @@ impl Record {
     pub(super) fn answer_with(&mut self, answer: CallReport) -> Result<(), ReportError> {
         self.check_open()?;
         self.answer = Some(answer);
+        self.is_heeded = false;
         Ok(())
+    }
+
+    /// The answer of which nobody has taken notice yet; the caller does.
+    pub(super) fn take_news(&mut self) -> Option<CallReport> {
+        let news = self.answer.clone().filter(|_| !self.is_heeded)?;
+        self.is_heeded = true;
+        Some(news)
     }
 
     pub(super) fn fail_with(&mut self, fault: Fault) -> Result<(), ReportError> {

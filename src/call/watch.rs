@@ -1,7 +1,13 @@
-//! What happens to a lease while its call runs: its concurrency is renewed in time, until the deadline.
+//! What happens to a lease while its call runs: its concurrency is renewed in time, and what the provider says of its
+//! limits is put in force, until the deadline.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
+
+use futures_util::future::select;
 
 use super::context::CallContext;
 use crate::policy::{LeaseError, Moment};
@@ -14,8 +20,23 @@ const CONCURRENCY: &str = "concurrency";
 /// Between tries while the backend does not answer.
 const TROUBLE: Duration = Duration::from_secs(1);
 
-/// Renews the lease of `call` until the deadline has passed. Belongs beside the call, and is dropped with it.
+/// Looks after the lease of `call` until the deadline has passed. Belongs beside the call, and is dropped with it.
 pub(super) async fn until_deadline(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
+    let (renewing, heeding) = (pin!(renew(tollgate, lease, call)), pin!(heed(tollgate, lease, call)));
+    select(renewing, heeding).await; // Only the first of them ends.
+}
+
+/// Puts in force what the provider says of its limits while the answer still streams: at its end it would be old, and
+/// withhold what has been refilled since.
+async fn heed(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
+    loop {
+        // Nobody wakes it: it is polled beside the call, whenever that goes on.
+        let news = poll_fn(|_| call.take_news().map_or(Poll::Pending, Poll::Ready)).await;
+        tollgate.runtime.restrain(lease.id(), &news).await;
+    }
+}
+
+async fn renew(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
     let granted_at = tollgate.now();
     let deadline = call.deadline().expect("a lease was lent");
     sleep_until(tollgate, granted_at.after(FIRST_LOOK).min(deadline)).await;

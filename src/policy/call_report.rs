@@ -36,8 +36,8 @@ impl CallReport {
         Self { outcome, provider, signals, class: None }
     }
 
-    /// What it does to limits. An overload that an upstream tells by a 429 pauses them, as any 429 does that says for how
-    /// long; told by a 5xx it is the breaker's to count.
+    /// What it does to limits. An overload that an upstream tells by a 429 pauses them, as any 429 does that says for
+    /// how long; told by a 5xx it is the breaker's to count.
     #[must_use]
     pub fn restraints(&self, now: Moment, now_unix_ms: u64) -> Vec<SignalRestraint> {
         let mut restraints = self.signals.restraints(now, now_unix_ms);

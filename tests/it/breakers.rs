@@ -2,6 +2,7 @@
 
 mod actor;
 mod handle;
+mod issued;
 mod storm;
 mod table;
 

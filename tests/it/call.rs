@@ -10,3 +10,4 @@ mod money;
 mod reports;
 mod retries;
 mod running;
+mod signals;

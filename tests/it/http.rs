@@ -7,6 +7,7 @@ mod breakers;
 mod errors;
 mod limits;
 mod observe;
+mod outcomes;
 mod page;
 mod pausing;
 mod prices;

@@ -1,5 +1,7 @@
 //! The one test crate: a file per feature.
 
+#[cfg(feature = "server")]
+mod agent_host;
 mod breakers;
 mod call;
 #[cfg(feature = "server")]

@@ -161,8 +161,10 @@ impl CircuitBreaker {
         let is_slow = slow_calls.is_some_and(|slow| outcome.latency.is_some_and(|latency| slow.at_least <= latency));
         match &mut self.state {
             State::Open { .. } => None, // Nothing is let through in its generation.
+            // It opens nothing either, though time may have made the rate worse.
+            State::Closed if class == Class::Neutral => None,
             State::Closed => {
-                self.count(class, is_slow, now);
+                self.count(class == Class::Failure, is_slow, now);
                 let cause = self.reason_to_open()?;
                 Some(self.open(cause, outcome.retry_after, random))
             }
@@ -234,12 +236,7 @@ impl CircuitBreaker {
         self.latest
     }
 
-    fn count(&mut self, class: Class, is_slow: bool, now: Moment) {
-        let is_failure = match class {
-            Class::Neutral => return,
-            Class::Success => false,
-            Class::Failure => true,
-        };
+    fn count(&mut self, is_failure: bool, is_slow: bool, now: Moment) {
         self.consecutive_failures = if is_failure { self.consecutive_failures.saturating_add(1) } else { 0 };
         if let Some(window) = &mut self.window {
             window.count(is_failure, is_slow, now);

@@ -145,6 +145,10 @@ impl BreakerFields {
             fields.iter().filter(|(_, value)| value.is_some()).map(|(field, _)| *field).collect()
         };
         let (windows, rates) = (names(&named_windows), names(&named_rates));
+        let window_calls = match (windows.as_slice(), defaults.window) {
+            ([], Some(WindowSize::Calls(inherited))) => Some(u64::from(inherited)),
+            _ => self.window_calls,
+        };
         if windows.len() == 2 {
             let problem = "contradicts `window_calls`";
             mistakes.push(Mistake::new(
@@ -166,7 +170,7 @@ impl BreakerFields {
                 mistakes.push(Mistake::new(field, "is for a rate, and there is none", hint));
             }
         }
-        if let (Some(minimum), Some(calls)) = (self.minimum_calls, self.window_calls)
+        if let (Some(minimum), Some(calls)) = (self.minimum_calls, window_calls)
             && calls < minimum
         {
             let problem = format!("is {minimum}, more than `window_calls` = {calls} ever holds");
@@ -190,5 +194,23 @@ impl BreakerFields {
             }
             (None, None) | (Some(_), Some(_)) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minimum_of_calls_fits_the_window_that_is_inherited() {
+        let rate = BreakerFields { failure_rate_percent: Some(50), window_calls: Some(20), ..BreakerFields::default() };
+        let defaults = rate.check(&BreakerSettings::default()).expect("good settings");
+        let minimum = |calls| BreakerFields { minimum_calls: Some(calls), ..BreakerFields::default() };
+        assert!(minimum(20).check(&defaults).is_ok());
+        let mistakes = minimum(21).check(&defaults).expect_err("no rate would ever count");
+        let told = "`minimum_calls` is 21, more than `window_calls` = 20 ever holds; lower it, or raise `window_calls`";
+        assert_eq!(mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>(), [told]);
+        let by_time = BreakerFields { window_seconds: Some(60), ..minimum(21) };
+        assert!(by_time.check(&defaults).is_ok(), "a window of time holds any number");
     }
 }

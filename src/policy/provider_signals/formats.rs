@@ -112,12 +112,12 @@ fn instant(text: &str) -> Option<u64> {
 fn decimal(text: &str, per_unit: u128) -> Option<u128> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
     let whole = u128::from(count(whole)?).checked_mul(per_unit)?;
+    if !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     // More decimals than a nanosecond has are cut, and all that is cut counts as one.
     let (kept, cut) = decimals.split_at_checked(9).unwrap_or((decimals, ""));
     let is_more = cut.bytes().any(|byte| byte != b'0');
-    if !cut.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
     let scale = 10_u128.pow(u32::try_from(kept.len()).ok()?);
     let below = (u128::from(count(kept)?) * per_unit + u128::from(is_more)).div_ceil(scale);
     whole.checked_add(below)
@@ -212,6 +212,8 @@ mod tests {
             "18446744073709551615",
             "18446744073709551615h",
             "1.99999999999999999x",
+            "1.12345678é",
+            "1.12345678é00000000000000000000000000000000000000000000000000",
             "٣",
             "５",
             "garbage",

@@ -35,15 +35,15 @@ pub(super) fn number_behind(message: &str, name: &str) -> Option<u64> {
     numbers_behind(message, name).next()
 }
 
-/// Each number behind `name`. A number with decimals is none.
+/// Each number behind `name`. A number with decimals is none, nor is one in groups: what it begins with is another.
 pub(super) fn numbers_behind<'a>(message: &'a str, name: &'a str) -> impl Iterator<Item = u64> {
     message.match_indices(name).filter_map(move |(at, _)| {
         let rest = message[at + name.len()..].trim_start_matches([':', ' ']);
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let (digits, behind) = rest.split_at(end);
-        let has_decimals =
-            behind.strip_prefix('.').is_some_and(|decimals| decimals.starts_with(|c: char| c.is_ascii_digit()));
-        digits.parse().ok().filter(|_| !has_decimals)
+        let is_a_part =
+            behind.strip_prefix(['.', ',']).is_some_and(|more| more.starts_with(|c: char| c.is_ascii_digit()));
+        digits.parse().ok().filter(|_| !is_a_part)
     })
 }
 
@@ -84,6 +84,7 @@ mod tests {
         assert_eq!(number_behind(message, "Requested"), Some(34_307));
         assert_eq!(numbers_behind(message, "limit").collect::<Vec<_>>(), [0]);
         assert_eq!(number_behind("Limit 99999999999999999999", "Limit"), None);
+        assert_eq!(number_behind("Limit 10,000, Requested 573", "Limit"), None, "not ten");
         assert_eq!(number_behind("Limit", "Limit"), None);
     }
 }

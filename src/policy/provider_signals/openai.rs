@@ -38,7 +38,7 @@ pub(super) fn judge(body: &Body<'_>, said: &mut Said) {
             _ if word.ends_with("_spend_limit_exceeded") => said.finding = Finding::Never("spend_limit_exceeded"),
             "server_is_overloaded" | "slow_down" => said.finding = Finding::Overloaded,
             // In a stream that began with a 200.
-            "rate_limit_exceeded" if said.finding == Finding::Nothing => said.finding = Finding::Limited,
+            "rate_limit_exceeded" if !said.is_refusal() => said.finding = Finding::Limited,
             _ => continue,
         }
         break;

@@ -17,6 +17,8 @@ pub(super) enum Finding {
     /// A quota is used up, and without a word on when it is back nobody can wait for it.
     LimitedOrNever(&'static str),
     Overloaded,
+    /// The upstream failed. It is overloaded only if it asks its callers to stay away.
+    Failed,
     Never(&'static str),
 }
 
@@ -33,14 +35,15 @@ impl Said {
         let finding = match status {
             429 => Finding::Limited,
             503 | 529 => Finding::Overloaded,
+            408 | 500..=599 => Finding::Failed,
             _ => Finding::Nothing,
         };
         Self { finding, wait: None, dimension: None, ignored: 0 }
     }
 
-    /// Whether a wait is of interest.
+    /// Whether a wait is of interest, wherever it stands.
     pub(super) fn is_refusal(&self) -> bool {
-        !matches!(self.finding, Finding::Nothing | Finding::Never(_))
+        !matches!(self.finding, Finding::Nothing | Finding::Failed | Finding::Never(_))
     }
 
     /// Takes the wait out of the sentences for people, if there is none yet.
@@ -64,14 +67,16 @@ impl Said {
         if let Finding::Never(code) = self.finding {
             return SignalVerdict::Never { code };
         }
-        if !self.is_refusal() {
+        if self.finding == Finding::Nothing {
             return SignalVerdict::None;
         }
         let now_unix_ms = headers.now_unix_ms;
         let is_wait = |when: &When| !when.after(now_unix_ms).is_zero();
         let stated = headers.retry_after().or(self.wait).filter(is_wait);
-        if self.finding == Finding::Overloaded {
-            return SignalVerdict::Overload { after: stated.map(|when| when.after(now_unix_ms)) };
+        if matches!(self.finding, Finding::Overloaded | Finding::Failed) {
+            let after = stated.map(|when| when.after(now_unix_ms));
+            let says_nothing = self.finding == Finding::Failed && after.is_none();
+            return if says_nothing { SignalVerdict::None } else { SignalVerdict::Overload { after } };
         }
         let used_up = || remaining.iter().filter(|remaining| remaining.remaining == 0);
         let dimension = self.dimension.or_else(|| used_up().map(|used| used.dimension).reduce(Dimension::joined));

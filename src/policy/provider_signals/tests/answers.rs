@@ -173,6 +173,15 @@ fn anthropic_overload_may_come_in_a_stream_that_began_well() {
     }
 }
 
+#[test]
+fn an_upstream_that_fails_may_ask_to_stay_away() {
+    for (provider, status) in [(Provider::OpenAi, 500), (Provider::Anthropic, 504), (Provider::Other, 408)] {
+        assert_eq!(verdict(provider, status, &[("retry-after", "30")], ""), overload(Some(30_000)), "{status}");
+        assert_eq!(verdict(provider, status, &[("retry-after", "0")], ""), SignalVerdict::None, "{status}");
+    }
+    assert_eq!(verdict(Provider::Other, 404, &[("retry-after", "30")], ""), SignalVerdict::None);
+}
+
 fn gemini(status: u16, body: &str) -> SignalVerdict {
     verdict(Provider::Gemini, status, &[], body)
 }
