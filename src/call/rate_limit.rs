@@ -29,7 +29,7 @@ pub struct RateLimitHook {
 }
 
 impl RateLimitHook {
-    /// Takes part in calls that `spec` describes.
+    /// Takes part in calls that `spec` describes. Its retries are [`Tollgate::call`]'s to make, not a hook's.
     #[must_use]
     pub fn new(tollgate: Tollgate, spec: CallSpec) -> Self {
         let max_wait = spec.fields().max_wait;

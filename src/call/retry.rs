@@ -31,28 +31,77 @@ impl RetryPolicy {
     }
 
     /// How long to wait before the attempt after this one; `None` if another would not help.
-    pub(super) fn delay_after(
-        &self,
-        attempt: u32,
-        report: &CallReport,
-        now_unix_ms: u64,
-        random: u64,
-    ) -> Option<Duration> {
-        let asked = match report.signals.verdict {
-            SignalVerdict::Never { .. } => return None,
-            SignalVerdict::Wait { after, .. } => Some(after),
-            SignalVerdict::Until { unix_ms, .. } => Some(Duration::from_millis(unix_ms.saturating_sub(now_unix_ms))),
-            SignalVerdict::Overload { after } => after,
-            SignalVerdict::None => None,
+    pub(super) fn delay_after(&self, attempt: u32, report: &CallReport, random: u64) -> Option<Duration> {
+        let may_pass = match (report.class, report.signals.verdict) {
+            (_, SignalVerdict::Never { .. }) | (Some(Class::Success), _) => false,
+            (class, SignalVerdict::None) => class == Some(Class::Failure),
+            (_, SignalVerdict::Wait { .. } | SignalVerdict::Until { .. } | SignalVerdict::Overload { .. }) => true,
         };
-        let may_pass = asked.is_some() || report.class == Some(Class::Failure);
-        if !may_pass || report.class == Some(Class::Success) || self.attempts_max <= attempt {
+        if !may_pass || self.attempts_max <= attempt {
             return None;
         }
-        // The jitter comes on top of what was asked: many were told the same.
-        let (streak, asked) = (attempt - 1, asked.max(report.outcome.retry_after).unwrap_or_default());
+        let streak = attempt - 1;
         let plain = self.backoff.delay(streak, 0);
+        // It comes on top of what was asked too: many were told the same.
         let jitter = self.backoff.delay(streak, random).saturating_sub(plain);
+        let asked = report.outcome.retry_after.unwrap_or_default();
         Some(plain.max(asked).saturating_add(jitter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Dimension, Fault, Outcome};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn policy() -> RetryPolicy {
+        RetryPolicy::attempts(3).backoff(Backoff::new(SECOND, 200, 60 * SECOND, SECOND))
+    }
+
+    fn failure() -> CallReport {
+        CallReport { class: Some(Class::Failure), ..CallReport::new(Outcome::failed(Fault::Connect)) }
+    }
+
+    #[test]
+    fn jitter_only_adds_to_the_backoff_and_to_what_was_asked() {
+        let mut asking = failure();
+        asking.outcome.retry_after = Some(7 * SECOND);
+        for random in [0, 1, 999_999_999, 1_000_000_000, u64::MAX] {
+            let within = |report: &CallReport, attempt, least: Duration| {
+                let delay = policy().delay_after(attempt, report, random).expect("it may pass");
+                assert!(least <= delay && delay <= least + SECOND, "{delay:?}");
+            };
+            within(&failure(), 1, SECOND);
+            within(&failure(), 2, 2 * SECOND);
+            within(&asking, 1, 7 * SECOND);
+        }
+        asking.outcome.retry_after = Some(Duration::MAX);
+        assert_eq!(policy().delay_after(1, &asking, u64::MAX), Some(Duration::MAX));
+    }
+
+    #[test]
+    fn what_a_provider_says_decides_before_the_class_does() {
+        let says = |class, verdict| {
+            let mut report = CallReport { class: Some(class), ..CallReport::default() };
+            report.signals.verdict = verdict;
+            policy().delay_after(1, &report, 0).is_some()
+        };
+        let (after, dimension) = (Duration::ZERO, Dimension::Any);
+        assert!(says(Class::Neutral, SignalVerdict::Wait { after, dimension }), "a 429 that does not say how long");
+        assert!(says(Class::Neutral, SignalVerdict::Overload { after: None }));
+        assert!(!says(Class::Failure, SignalVerdict::Never { code: "insufficient_quota" }));
+        assert!(!says(Class::Success, SignalVerdict::Wait { after, dimension }));
+        assert!(!says(Class::Neutral, SignalVerdict::None) && says(Class::Failure, SignalVerdict::None));
+    }
+
+    #[test]
+    fn attempts_are_counted_with_the_first() {
+        let delays = |attempts_max| {
+            let policy = RetryPolicy::attempts(attempts_max);
+            (1..5).filter(|attempt| policy.delay_after(*attempt, &failure(), 0).is_some()).count()
+        };
+        assert_eq!([0, 1, 2, 3].map(delays), [0, 0, 1, 2]);
     }
 }

@@ -56,6 +56,7 @@ async fn renew(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
             }
             Err(error @ LeaseError::Backend(_)) => {
                 tracing::warn!(lease_id = %lease.id(), %error, "could not renew the lease of a running call");
+                sleep_until(tollgate, renewed_at.after(TROUBLE).min(deadline)).await;
             }
         }
     }
@@ -64,8 +65,10 @@ async fn renew(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
 
 /// Half way to the end of the hold of concurrency that ends first; `None` if the lease holds none.
 async fn next_renewal(tollgate: &Tollgate, lease: &Lease, renewed_at: Moment) -> Option<Moment> {
+    // What is held now: a limit may be changed meanwhile.
     let view = match tollgate.lease(lease.id()).await {
-        Ok(view) => view?,
+        Ok(Some(view)) if view.is_live => view,
+        Ok(_) => return Some(renewed_at), // At once, and in vain.
         Err(_) => return Some(tollgate.now().after(TROUBLE)),
     };
     let mut first_end = None;

@@ -1,6 +1,7 @@
 //! What Tollgate promises, in the words of those who use it: runs `tests/features/` on virtual time.
 
 mod breakers;
+mod calls;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,6 +21,7 @@ struct Host {
     calls: HashMap<String, Call>,
     permits: HashMap<String, Permit>,
     served: Option<mpsc::UnboundedReceiver<String>>,
+    guarded: calls::GuardedCalls,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,13 @@ enum Call {
 impl Host {
     async fn start() -> Self {
         let tollgate = Tollgate::builder().start().await.expect("it starts");
-        Self { tollgate, calls: HashMap::new(), permits: HashMap::new(), served: None }
+        Self {
+            tollgate,
+            calls: HashMap::new(),
+            permits: HashMap::new(),
+            served: None,
+            guarded: calls::GuardedCalls::default(),
+        }
     }
 
     fn tollgate(&self) -> &Tollgate {

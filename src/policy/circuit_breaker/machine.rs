@@ -143,8 +143,9 @@ impl CircuitBreaker {
         }
     }
 
-    /// Counts how an admitted call ended: nowhere, if the breaker has changed since it was let through. `random` is any
-    /// number, and spreads the end of the open time.
+    /// Counts how an admitted call ended: nowhere, if the breaker has changed since it was let through. A probe that took
+    /// longer than its slot was kept counts all the same: where every call takes so long, none else would ever tell.
+    /// `random` is any number, and spreads the end of the open time.
     pub fn record(
         &mut self,
         admission: Admission,
@@ -169,11 +170,7 @@ impl CircuitBreaker {
                 Some(self.open(cause, outcome.retry_after, random))
             }
             State::HalfOpen { probes, successes } => {
-                // One whose slot has freed by itself counts too: an upstream whose calls all take longer would never
-                // be let in again, and one that hangs would never be left alone.
-                if let Some(probe) = admission.probe {
-                    probes.give_back(probe);
-                }
+                probes.give_back(admission.probe?); // Only probes are let through in its generation.
                 match class {
                     Class::Neutral => None,
                     Class::Success if !is_slow => {

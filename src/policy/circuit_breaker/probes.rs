@@ -19,7 +19,7 @@ impl ProbeSlots {
         self.taken.push_back((probe, expires_at));
     }
 
-    /// Gives the slot of a probe back, if it still has it.
+    /// Gives a slot back, if the probe still has it.
     pub(super) fn give_back(&mut self, probe: ProbeId) {
         self.taken.retain(|(taken, _)| *taken != probe);
     }

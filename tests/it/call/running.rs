@@ -89,6 +89,7 @@ async fn a_call_goes_on_when_its_lease_is_lost() {
             }
         };
         assert_eq!(host.tollgate.call(&spec(), run).await.expect("it answers"), "hello");
+        assert_eq!(host.tollgate.call_totals().leases_lost, 1);
         host.assert_nothing_left().await;
     })
     .await;
