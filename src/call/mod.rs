@@ -2,8 +2,8 @@
 //! every way out.
 //!
 //! [`Tollgate::call`] does all of it: it asks the circuit breaker, waits for room on all limits, runs the call with a
-//! deadline, renews what it holds meanwhile, takes in what it reports, completes the lease, tells the breaker, and makes
-//! the call again where that was asked for.
+//! deadline, renews what it holds meanwhile, takes in what it reports, completes the lease, tells the breaker, and
+//! makes the call again where that was asked for.
 //!
 //! ```
 //! use std::time::Duration;
@@ -42,8 +42,8 @@
 //! # What an attempt is charged
 //!
 //! Nothing if it never ran. Else what it reported last ([`CallContext::report_usage`], [`CallContext::report_tokens`]),
-//! and what it reserved of each key that it did not report. That holds on every way out: an answer, an error, a panic, the
-//! deadline, and a future that is dropped wherever it stands.
+//! and what it reserved of each key that it did not report. That holds on every way out: an answer, an error, a panic,
+//! the deadline, and a future that is dropped wherever it stands.
 //!
 //! # What an attempt says about its upstream
 //!
@@ -57,8 +57,8 @@
 //! | runs into its deadline | anything | [`Fault::Timeout`] |
 //! | is dropped, panics, never ran, or is ended by a hook | anything | [`Fault::Cancelled`] |
 //!
-//! The [`Classify`](crate::policy::Classify) of the call, or else of the runtime, makes a class of it: by default faults,
-//! 408 and 5xx are failures, a 2xx is a success, and [`Fault::Cancelled`] and the rest say nothing.
+//! The [`Classify`](crate::policy::Classify) of the call, or else of the runtime, makes a class of it: by default
+//! faults, 408 and 5xx are failures, a 2xx is a success, and [`Fault::Cancelled`] and the rest say nothing.
 //!
 //! # When a call is made again
 //!

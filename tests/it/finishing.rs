@@ -1,6 +1,7 @@
 //! Reservations through a circuit breaker, and what the end of a call tells the breaker and the limits.
 
 mod breaker;
+mod crowd;
 mod signals;
 
 use std::time::Duration;

@@ -143,8 +143,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// Counts how an admitted call ended: nowhere, if the breaker has changed since it was let through. A probe that took
-    /// longer than its slot was kept counts all the same: where every call takes so long, none else would ever tell.
+    /// Counts how an admitted call ended: nowhere, if the breaker has changed since it was let through. A probe that
+    /// took longer than its slot was kept counts all the same: where every call takes so long, none else would tell.
     /// `random` is any number, and spreads the end of the open time.
     pub fn record(
         &mut self,

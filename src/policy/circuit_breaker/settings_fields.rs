@@ -52,7 +52,7 @@ pub struct BreakerFields {
     /// Probes at once while half open. Default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_open_max_probes: Option<u64>,
-    /// When a probe that has not reported loses its slot. Default 60 000.
+    /// When a probe that has not reported loses its slot; what it reports later counts all the same. Default 60 000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_timeout_ms: Option<u64>,
     /// Successful probes that close it. Default 2.

@@ -106,6 +106,22 @@ async fn the_slot_of_a_probe_that_takes_too_long_frees_by_itself_and_its_late_re
 }
 
 #[tokio::test(start_paused = true)]
+async fn probes_that_hang_longer_than_they_keep_their_slots_open_it_again_once() {
+    within(1_000, async {
+        let (_tollgate, breaker) = start(BreakerFields { probe_timeout_ms: Some(30_000), ..steady() }).await;
+        fail(&breaker, 5);
+        tokio::time::sleep(OPEN_TIME).await;
+        let [hung, another] = [0; 2].map(|_| breaker.try_enter().expect("a probe"));
+        sleep_ms(45_000).await;
+        hung.failure();
+        assert_eq!(breaker.check().expect_err("it is open").retry_after, 2 * OPEN_TIME);
+        another.failure();
+        assert_eq!((breaker.view().opened_total, breaker.view().openings_in_a_row), (2, 2));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_outcome_of_an_older_generation_counts_nowhere() {
     within(1_000, async {
         let (_tollgate, breaker) = start(steady()).await;
