@@ -19,7 +19,7 @@ use crate::backends::memory::MemoryLedger;
 use crate::call::CallBooks;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::policy::{Amounts, Classify, DeniedKey, ExpiringTable, Key, LeaseId, Reason, Refusal, Reserve};
+use crate::policy::{Amounts, Classify, DeniedKey, ExpiringTable, Grant, Key, LeaseId, Reason, Refusal, Reserve};
 
 /// How long the permit of a call is kept whose caller is to come back with its id. The call of one that does not was
 /// cancelled, for its breaker.
@@ -148,6 +148,9 @@ impl Runtime {
             Ok(permit) => permit,
             Err(refusal) => return self.refuse_at_breaker(request, refusal).await,
         };
+        if request.amounts.is_empty() {
+            return self.decide_without_limits(request, permit);
+        }
         if self.limiters.lines.waiting() != 0 {
             let occupied = self.limiters.lines.occupied(&request.amounts, self.clock.now());
             if !occupied.is_empty() && !self.knows(request).await {
@@ -156,6 +159,16 @@ impl Runtime {
         }
         let grant = self.backend.reserve(request).get().await?;
         Ok(Granted { grant, permit })
+    }
+
+    /// A call that only goes through a breaker holds nothing in the books: its lease is over as soon as it is granted.
+    fn decide_without_limits(&self, request: &Reserve, permit: Option<Permit>) -> Result<Granted, Box<Refusal>> {
+        if permit.is_none() {
+            let problem = "`requirements` has 0 entries; name at least one limit, or a circuit breaker";
+            return Err(Box::new(Refusal::permanent(Reason::InvalidRequest(problem.to_owned()))));
+        }
+        let reserved_at_unix_ms = self.clock.unix_ms_at(self.clock.now());
+        Ok(Granted { grant: Grant { lease_id: request.lease_id, reserved_at_unix_ms }, permit })
     }
 
     async fn decide_or_wait(&self, request: Arc<Reserve>, wait: Wait) -> Result<Granted, Box<Refusal>> {

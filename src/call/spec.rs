@@ -187,8 +187,10 @@ impl CallSpec {
             amounts.extend(cost_keys.iter().map(|key| (key.clone(), cost.max(1))));
         }
         if amounts.is_empty() {
-            let hint =
-                "name at least one limit with `CallSpec::of`, or guard the call with a `CircuitBreakerHook` alone";
+            if self.0.breaker.is_some() {
+                return Ok(Needs { amounts: Amounts::default(), cost_keys, price });
+            }
+            let hint = "name at least one limit with `CallSpec::of`, or a circuit breaker with `CallSpec::breaker`";
             return Err(InvalidRequest(vec![Mistake::new("requirements", "has 0 entries", hint)]));
         }
         let place =

@@ -14,7 +14,7 @@ pub struct Reserve {
     pub lease_id: LeaseId,
     /// The names that come with it; the tenant also decides whose turn it is in a line.
     pub labels: Labels,
-    /// What the call may use.
+    /// What the call may use; nothing only where it names a circuit breaker.
     pub amounts: Amounts,
     /// The circuit breaker of the upstream that is to be called, which is asked too.
     pub breaker: Option<BreakerName>,

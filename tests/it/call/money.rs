@@ -6,7 +6,7 @@ use std::time::Duration;
 use tollgate::CallError;
 use tollgate::call::{CallContext, CallSpec, ReportError};
 use tollgate::config::Settings;
-use tollgate::policy::{Preset, Price, PriceTable, Reason, UsdMicros};
+use tollgate::policy::{BreakerName, Preset, Price, PriceTable, Reason, UsdMicros};
 
 use super::host::{Answer, Host, answer, fail};
 use crate::support::{key, rolling, within};
@@ -131,15 +131,23 @@ async fn a_call_without_a_cost_or_a_price_says_what_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_needs_a_limit() {
+async fn a_call_needs_a_limit_or_a_breaker() {
     within(1_000, async {
         let host = Host::start().await;
         let result: Answer = host.tollgate.call(&CallSpec::default(), answer).await;
         assert_eq!(
             result.expect_err("invalid").to_string(),
-            "`requirements` has 0 entries; name at least one limit with `CallSpec::of`, or guard the call with a \
-             `CircuitBreakerHook` alone"
+            "`requirements` has 0 entries; name at least one limit with `CallSpec::of`, or a circuit breaker with \
+             `CallSpec::breaker`"
         );
+        let spec = CallSpec::default().breaker(BreakerName::parse("alone").expect("a good name"));
+        let failed = || async { Err::<(), _>("no answer") };
+        for _ in 0..5 {
+            let result = host.tollgate.call(&spec, |_: CallContext| failed()).await;
+            assert!(matches!(result, Err(CallError::Failed("no answer"))));
+        }
+        let refused = host.tollgate.call(&spec, |_: CallContext| failed()).await.expect_err("the breaker is open");
+        assert_eq!(refused.to_string(), "reservation refused: breaker_open:alone");
         // Unknown models matter only where money is counted.
         let spec = super::host::spec().tokens("nobody-knows", 1, 1);
         let run = |call: CallContext| async move {

@@ -156,3 +156,27 @@ async fn there_are_no_more_breakers_than_allowed() {
     drop(tollgate.reserve(request("first")).await.expect("it is made"));
     assert_eq!(refused(&tollgate, request("second")).await.reason, Reason::Overloaded);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_may_go_through_a_breaker_alone() {
+    let tollgate = start().await;
+    let nothing = || Reserve::new(Amounts::default());
+    for _ in 0..5 {
+        let lease = tollgate.reserve(nothing().through(name("upstream"))).await.expect("it is let through");
+        lease.finish(Amounts::default(), &failed()).await.expect("it ends");
+    }
+    assert_eq!(
+        refused(&tollgate, nothing().through(name("upstream"))).await.reason,
+        Reason::BreakerOpen(name("upstream"))
+    );
+    pass(60).await;
+    let lease_id = tollgate.reserve(nothing().through(name("upstream"))).await.expect("a probe").detach().lease_id;
+    let complete = Complete { lease_id, actuals: Amounts::default() };
+    tollgate.finish(complete, &CallReport::new(Outcome::success())).await.expect("it ends");
+    assert_eq!(tollgate.find_breaker(&name("upstream")).expect("it is known").view().probe_successes, 1);
+    let refusal = refused(&tollgate, nothing()).await;
+    assert_eq!(
+        refusal.to_string(),
+        "reservation refused: `requirements` has 0 entries; name at least one limit, or a circuit breaker"
+    );
+}
