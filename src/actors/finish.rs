@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::breakers::Permit;
 use super::runtime::Runtime;
 use crate::policy::{
-    CallLimit, CallReport, Class, Complete, Definition, Grant, Key, LeaseError, LeaseId, concerned_limits,
+    Amounts, CallLimit, CallReport, Class, Complete, Grant, Key, LeaseError, LeaseId, SignalRestraint, concerned_limits,
 };
 
 /// A reservation, and the way through the circuit breaker if it named one.
@@ -64,14 +64,39 @@ impl Runtime {
     /// Puts in force what the provider said of the limits that the lease holds. To be done before the lease ends: what
     /// it frees is not to be granted into a pause.
     pub(crate) async fn restrain(&self, lease_id: LeaseId, report: &CallReport) {
+        let Some(restraints) = self.restraints_of(report) else { return };
+        // Of one that is over the same was told before.
+        let lease = self.backend.lease(lease_id).get().await.ok().flatten();
+        let keys: Vec<Key> = lease.into_iter().flat_map(|lease| lease.holds).map(|held| held.key).collect();
+        self.put_in_force(keys.iter(), report, &restraints).await;
+    }
+
+    /// The same for the limits of `amounts`, whatever is still held of them.
+    pub(crate) async fn restrain_limits(&self, amounts: &Amounts, report: &CallReport) {
+        let Some(restraints) = self.restraints_of(report) else { return };
+        self.put_in_force(amounts.iter().map(|amount| &amount.key), report, &restraints).await;
+    }
+
+    /// `None` if the report says nothing of limits.
+    fn restraints_of(&self, report: &CallReport) -> Option<Vec<SignalRestraint>> {
         let now = self.clock.now();
         let restraints = report.restraints(now, self.clock.unix_ms_at(now));
-        if restraints.is_empty() && report.signals.ignored == 0 {
-            return;
+        (!restraints.is_empty() || report.signals.ignored != 0).then_some(restraints)
+    }
+
+    async fn put_in_force(
+        &self,
+        keys: impl Iterator<Item = &Key>,
+        report: &CallReport,
+        restraints: &[SignalRestraint],
+    ) {
+        let mut definitions = Vec::new();
+        for key in keys {
+            let usage = self.backend.usage(key).get().await.ok().flatten();
+            definitions.extend(usage.and_then(|usage| usage.definition.check().ok()).map(|known| (key, known)));
         }
-        let definitions = self.definitions_of(lease_id).await;
         if definitions.is_empty() {
-            return; // It is over: the same was told before.
+            return;
         }
         self.count_ignored(report);
         let limits: Vec<_> = definitions
@@ -79,23 +104,12 @@ impl Runtime {
             .map(|(key, definition)| CallLimit { key, unit: definition.unit.as_deref(), kind: definition.kind })
             .collect();
         for restraint in restraints {
-            for key in concerned_limits(&limits, report.provider.name(), &restraint) {
+            for key in concerned_limits(&limits, report.provider.name(), restraint) {
                 if let Err(error) = self.backend.restrain(key, restraint.restraint).get().await {
                     tracing::warn!(%key, %error, "could not put in force what the provider said");
                 }
             }
         }
-    }
-
-    /// The limits that a live lease holds.
-    async fn definitions_of(&self, lease_id: LeaseId) -> Vec<(Key, Definition)> {
-        let lease = self.backend.lease(lease_id).get().await.ok().flatten();
-        let mut definitions = Vec::new();
-        for held in lease.into_iter().flat_map(|lease| lease.holds) {
-            let usage = self.backend.usage(&held.key).get().await.ok().flatten();
-            definitions.extend(usage.and_then(|usage| usage.definition.check().ok()).map(|known| (held.key, known)));
-        }
-        definitions
     }
 
     /// How many values in what providers said made no sense.

@@ -40,9 +40,13 @@ impl CallBooks {
     }
 
     /// A call begins.
-    pub(super) fn begin(&self, breaker: Option<&BreakerName>, now: Moment) {
+    pub(super) fn begin(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        self.with_budget(breaker, now, |budget| budget.on_call(now));
+    }
+
+    /// A call has run for the first time. One that never does pays for no retries: it is no load for its upstream.
+    pub(super) fn ran(&self, breaker: Option<&BreakerName>, began_at: Moment, now: Moment) {
+        self.with_budget(breaker, began_at, |budget| budget.on_call(now));
     }
 
     /// Whether a call may be made again now; if so, it is paid for.
@@ -64,11 +68,17 @@ impl CallBooks {
         }
     }
 
-    fn with_budget<T>(&self, breaker: Option<&BreakerName>, now: Moment, act: impl FnOnce(&mut RetryBudget) -> T) -> T {
+    /// Acts on a budget, which fills from `since` on if it is new.
+    fn with_budget<T>(
+        &self,
+        breaker: Option<&BreakerName>,
+        since: Moment,
+        act: impl FnOnce(&mut RetryBudget) -> T,
+    ) -> T {
         let mut budgets = self.budgets.lock().expect("only adds and subtracts");
         let breaker = breaker.cloned(); // Cheap.
         let is_full = self.budgets_max < budgets.len() && !budgets.contains_key(&breaker);
-        let budget = budgets.entry(breaker.filter(|_| !is_full)).or_insert_with(|| RetryBudget::new(now));
+        let budget = budgets.entry(breaker.filter(|_| !is_full)).or_insert_with(|| RetryBudget::new(since));
         act(budget)
     }
 }

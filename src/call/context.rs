@@ -1,14 +1,14 @@
 //! What a running call knows of itself, and what it reports.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::error::ReportError;
 use super::record::{Closing, Lent, Record};
 use crate::clock::Clock;
-use crate::policy::CallReport;
-use crate::policy::{Amounts, Fault, LeaseId, Moment, ProviderResponse};
+use crate::policy::{Amounts, CallReport, Class, Classify, Fault, LeaseId, Moment, Outcome, ProviderResponse};
 
 /// One attempt of a call, in the hands of the code that makes it. Cheap to clone, and may be sent anywhere. What is
 /// reported counts until the attempt is over.
@@ -108,7 +108,7 @@ impl CallContext {
 
     /// A lease was granted for this attempt.
     pub(super) fn lend(&self, lent: Lent) {
-        self.record().lend(lent);
+        self.record().lend(lent, self.now());
     }
 
     /// The code that makes the call is about to run.
@@ -128,7 +128,14 @@ impl CallContext {
 
     /// Closes the books of the attempt; the first to do so decides.
     pub(super) fn close(&self, closing: Closing) -> CallReport {
-        self.record().close(closing, self.now())
+        let (mut report, classify) = self.record().close(closing, self.now());
+        // Not while the record is locked: this is the host's code, and may ask the call.
+        if let Some(classify) = classify {
+            let class = class_of(&*classify, &report.outcome);
+            self.record().classed(class);
+            report.class = Some(class);
+        }
+        report
     }
 
     /// What the attempt used of `amounts`. Of nothing that was not reported, unless it never ran.
@@ -136,18 +143,14 @@ impl CallContext {
         self.record().used_of(amounts)
     }
 
-    /// An answer that was reported since the last look; whoever takes it puts in force what it says of limits.
-    pub(super) fn take_news(&self) -> Option<CallReport> {
-        self.record().take_news()
+    /// How many answers were reported.
+    pub(super) fn answers(&self) -> u64 {
+        self.record().answers
     }
 
-    /// Whether what the provider said of its limits is in force.
-    pub(super) fn is_heeded(&self) -> bool {
-        self.record().is_heeded
-    }
-
-    pub(super) fn deadline(&self) -> Option<Moment> {
-        self.record().deadline
+    /// The answer that was reported last, and which it is, unless it is no later than the one that is `known`.
+    pub(super) fn news(&self, known: u64) -> Option<(u64, CallReport)> {
+        self.record().news(known)
     }
 
     fn now(&self) -> Moment {
@@ -157,6 +160,14 @@ impl CallContext {
     fn record(&self) -> MutexGuard<'_, Record> {
         self.0.record.lock().expect("nothing panics while it is held")
     }
+}
+
+/// The class of an outcome; none to speak of if the host's code panics over it, which may be while the call unwinds.
+fn class_of(classify: &dyn Classify, outcome: &Outcome) -> Class {
+    catch_unwind(AssertUnwindSafe(|| classify.classify(outcome))).unwrap_or_else(|_| {
+        tracing::warn!(?outcome, "a `Classify` panicked over an outcome, which counts as neutral");
+        Class::Neutral
+    })
 }
 
 impl fmt::Debug for CallContext {

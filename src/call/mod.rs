@@ -63,10 +63,10 @@
 //! # When a call is made again
 //!
 //! With a [`RetryPolicy`], after a failure, and after an answer that asks to wait; by the outcome, whether the attempt
-//! returned `Ok` or `Err`. Not after a success, other answers of class neutral, or one that says that the call
-//! can never pass. Each attempt is a new lease. The next comes after the backoff and not before the provider wants it;
-//! when that is later than `max_wait` allows, the call gives up at once. All retries through one breaker, and all
-//! without any, share a [budget](crate::policy::RetryBudget) of 20 % of the calls and 10 a second. Whatever prevents a
+//! returned `Ok` or `Err`. Not after a success, other answers of class neutral, or one that says that the call can
+//! never pass. Each attempt is a new lease. The next comes after the backoff and not before the provider wants it; when
+//! that is later than `max_wait` allows, the call gives up at once. All retries through one breaker, and all without
+//! any, share a [budget](crate::policy::RetryBudget) of 20 % of the calls that ran and 10 a second. Whatever prevents a
 //! next attempt, be it the budget, the breaker that has opened, or the limits, the result is that of the last one.
 //!
 //! # Pieces
@@ -123,7 +123,8 @@ impl Tollgate {
         mut run: impl FnMut(CallContext) -> F,
     ) -> Result<T, CallError<E>> {
         let (runtime, fields) = (&*self.runtime, spec.fields());
-        runtime.calls.begin(fields.breaker.as_ref(), self.now());
+        runtime.calls.begin();
+        let began_at = self.now();
         let mut wait_left = fields.max_wait;
         let mut last = None;
         for attempt in 1.. {
@@ -133,6 +134,9 @@ impl Tollgate {
             if !call.has_run() {
                 // The result of an attempt says more than why there was no other.
                 return last.unwrap_or(result);
+            }
+            if attempt == 1 {
+                runtime.calls.ran(fields.breaker.as_ref(), began_at, self.now());
             }
             wait_left = wait_left.saturating_sub(call.waited());
             let Some(delay) = self.delay_before_retry(fields, &call, &report, wait_left) else { return result };

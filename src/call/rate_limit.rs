@@ -16,7 +16,7 @@ use super::record::{Closing, Lent};
 use super::spec::CallSpec;
 use super::watch;
 use crate::actors::Wait;
-use crate::policy::{Amounts, CallReport, Signals};
+use crate::policy::{Amounts, CallReport, Moment, Signals};
 use crate::tollgate::{Lease, Tollgate};
 
 /// Lets a call pass when there is room on all limits that its [`CallSpec`] names, and its breaker is not open; renews
@@ -53,10 +53,16 @@ impl RateLimitHook {
             cost_keys: &needs.cost_keys,
             price: needs.price,
             provider: fields.provider,
-            deadline: runtime.clock.now().after(fields.deadline),
+            deadline: fields.deadline,
             classify: Arc::clone(fields.classify.as_ref().unwrap_or(&runtime.classify)),
         });
-        Ok(HookState::of(Guard { lease: Some(lease), call: call.clone(), amounts: needs.amounts }))
+        Ok(HookState::of(Guard {
+            lease: Some(lease),
+            call: call.clone(),
+            amounts: needs.amounts,
+            deadline: runtime.clock.now().after(fields.deadline),
+            heeded: 0,
+        }))
     }
 }
 
@@ -66,11 +72,12 @@ impl CallHook for RateLimitHook {
     }
 
     fn watch_call<'a>(&'a self, call: &'a CallContext, state: &'a mut HookState) -> BoxFuture<'a, HookError> {
-        let lease = state.get_mut::<Guard>().and_then(|guard| guard.lease.as_ref());
-        let lease = lease.expect("the state of this hook, while the call runs");
+        let Guard { lease, amounts, deadline, heeded, .. } = state.get_mut().expect("the state of this hook");
+        let lease = lease.as_ref().expect("it is held while the call runs");
         let after = self.spec.fields().deadline;
         Box::pin(async move {
-            watch::until_deadline(&self.tollgate, lease, call).await;
+            let heeding = watch::heed(&self.tollgate, amounts, call, heeded);
+            watch::until_deadline(&self.tollgate, lease, *deadline, heeding).await;
             HookError::TimedOut { after }
         })
     }
@@ -94,6 +101,10 @@ struct Guard {
     lease: Option<Lease>,
     call: CallContext,
     amounts: Amounts,
+    /// On the clock of the lease, which need not be that of the call.
+    deadline: Moment,
+    /// The last of the call's answers of which what it says of limits is in force.
+    heeded: u64,
 }
 
 impl Guard {
@@ -101,13 +112,13 @@ impl Guard {
         let lease = self.lease.take()?;
         // An attempt that ended by itself is closed already.
         let mut report = self.call.close(Closing::Cancelled);
-        if self.call.is_heeded() {
+        if self.call.answers() == self.heeded {
             report.signals = Signals::default();
         }
-        let used = self.call.used_of(&self.amounts);
+        let (used, amounts) = (self.call.used_of(&self.amounts), std::mem::take(&mut self.amounts));
         Some(Settling(Some(Box::pin(async move {
             let lease_id = lease.id();
-            if let Err(error) = lease.finish(used, &report).await {
+            if let Err(error) = lease.finish_over(&amounts, used, &report).await {
                 tracing::warn!(%lease_id, %error, "could not settle a call");
             }
         }))))

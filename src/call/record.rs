@@ -1,9 +1,12 @@
 //! What is known of one attempt: what it holds, what it has reported, and how it ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::error::ReportError;
-use crate::policy::{Amounts, CallReport, Classify, Fault, Key, LeaseId, Moment, Outcome, Price, Provider, parse_keys};
+use crate::policy::{
+    Amounts, CallReport, Class, Classify, Fault, Key, LeaseId, Moment, Outcome, Price, Provider, parse_keys,
+};
 
 /// What a lease brings to an attempt.
 pub(super) struct Lent<'a> {
@@ -14,7 +17,8 @@ pub(super) struct Lent<'a> {
     /// Of the tokens of the attempt.
     pub(super) price: Option<Price>,
     pub(super) provider: Provider,
-    pub(super) deadline: Moment,
+    /// From now on.
+    pub(super) deadline: Duration,
     pub(super) classify: Arc<dyn Classify>,
 }
 
@@ -35,8 +39,8 @@ pub(super) struct Record {
     pub(super) provider: Provider,
     pub(super) started_at: Option<Moment>,
     pub(super) is_last: bool,
-    /// What the provider said of its limits is in force.
-    pub(super) is_heeded: bool,
+    /// How often the provider's answer was stated.
+    pub(super) answers: u64,
     held: Vec<Held>,
     price: Option<Price>,
     classify: Option<Arc<dyn Classify>>,
@@ -52,9 +56,9 @@ struct Held {
 }
 
 impl Record {
-    pub(super) fn lend(&mut self, lent: Lent<'_>) {
+    pub(super) fn lend(&mut self, lent: Lent<'_>, now: Moment) {
         self.lease_id = Some(lent.lease_id);
-        self.deadline = self.deadline.into_iter().chain([lent.deadline]).min();
+        self.deadline = self.deadline.into_iter().chain([now.after(lent.deadline)]).min();
         self.provider = lent.provider;
         self.price = lent.price.or(self.price);
         self.classify = Some(lent.classify);
@@ -95,15 +99,13 @@ impl Record {
     pub(super) fn answer_with(&mut self, answer: CallReport) -> Result<(), ReportError> {
         self.check_open()?;
         self.answer = Some(answer);
-        self.is_heeded = false;
+        self.answers += 1;
         Ok(())
     }
 
-    /// The answer of which nobody has taken notice yet; the caller does.
-    pub(super) fn take_news(&mut self) -> Option<CallReport> {
-        let news = self.answer.clone().filter(|_| !self.is_heeded)?;
-        self.is_heeded = true;
-        Some(news)
+    /// The answer, and which it is, unless it is no later than the one that is `known`.
+    pub(super) fn news(&self, known: u64) -> Option<(u64, CallReport)> {
+        if self.answers == known { None } else { Some((self.answers, self.answer.clone()?)) }
     }
 
     pub(super) fn fail_with(&mut self, fault: Fault) -> Result<(), ReportError> {
@@ -121,9 +123,11 @@ impl Record {
         Amounts::used(used).expect("no more keys than were reserved")
     }
 
-    pub(super) fn close(&mut self, closing: Closing, now: Moment) -> CallReport {
+    /// What came of the attempt. The first to close it also gets what is to make a class of that, for
+    /// [`Self::classed`].
+    pub(super) fn close(&mut self, closing: Closing, now: Moment) -> (CallReport, Option<Arc<dyn Classify>>) {
         if let Some(closed) = &self.closed {
-            return closed.clone();
+            return (closed.clone(), None);
         }
         let mut report = self.answer.take().unwrap_or_else(|| CallReport::new(Outcome::default()));
         let outcome = &mut report.outcome;
@@ -132,8 +136,13 @@ impl Record {
             *outcome = Outcome::success();
         }
         outcome.latency = self.started_at.map(|started_at| now.since(started_at));
-        report.class = self.classify.as_ref().map(|classify| classify.classify(&report.outcome));
-        self.closed.insert(report).clone()
+        (self.closed.insert(report).clone(), self.classify.take())
+    }
+
+    pub(super) fn classed(&mut self, class: Class) {
+        if let Some(closed) = &mut self.closed {
+            closed.class = Some(class);
+        }
     }
 
     fn check_open(&self) -> Result<(), ReportError> {

@@ -91,11 +91,13 @@ impl<'a> Passed<'a> {
 
     async fn tell(mut self, call: &CallContext, report: &CallReport, failures: &AtomicU64) {
         while let Some((hook, state)) = self.0.pop() {
-            // It may panic before it gives out its future.
-            let after = AssertUnwindSafe(async { hook.after_call(call, state, report).await }).catch_unwind();
-            let problem = match after.await {
+            // It may panic before it gives out its future, and its error in its own words.
+            let after = AssertUnwindSafe(async {
+                hook.after_call(call, state, report).await.map_err(|error| error.to_string())
+            });
+            let problem = match after.catch_unwind().await {
                 Ok(Ok(())) => continue,
-                Ok(Err(error)) => error.to_string(),
+                Ok(Err(problem)) => problem,
                 Err(_) => "it panicked".to_owned(),
             };
             failures.fetch_add(1, Ordering::Relaxed);

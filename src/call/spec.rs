@@ -177,6 +177,8 @@ impl CallSpec {
             amounts.extend(preset.request_keys().map(|key| (key.clone(), 1)));
             cost_keys.extend(preset.cost_key().cloned());
         }
+        cost_keys.sort();
+        cost_keys.dedup();
         let mut price = None;
         if !cost_keys.is_empty() {
             let cost;

@@ -1,6 +1,7 @@
 //! What happens to a lease while its call runs: its concurrency is renewed in time, and what the provider says of its
 //! limits is put in force, until the deadline.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::select;
 
 use super::context::CallContext;
-use crate::policy::{LeaseError, Moment};
+use crate::policy::{Amounts, LeaseError, Moment};
 use crate::tollgate::{Lease, Tollgate};
 
 /// Calls that are shorter need no look at their lease: no timeout is below a second.
@@ -20,25 +21,30 @@ const CONCURRENCY: &str = "concurrency";
 /// Between tries while the backend does not answer.
 const TROUBLE: Duration = Duration::from_secs(1);
 
-/// Looks after the lease of `call` until the deadline has passed. Belongs beside the call, and is dropped with it.
-pub(super) async fn until_deadline(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
-    let (renewing, heeding) = (pin!(renew(tollgate, lease, call)), pin!(heed(tollgate, lease, call)));
-    select(renewing, heeding).await; // Only the first of them ends.
+/// Looks after a lease until the deadline has passed. It belongs beside the call, and is dropped with it and `heeding`.
+pub(super) async fn until_deadline(
+    tollgate: &Tollgate,
+    lease: &Lease,
+    deadline: Moment,
+    heeding: impl Future<Output = Infallible>,
+) {
+    let renewing = pin!(renew(tollgate, lease, deadline));
+    select(renewing, pin!(heeding)).await; // Only the first of them ends.
 }
 
 /// Puts in force what the provider says of its limits while the answer still streams: at its end it would be old, and
-/// withhold what has been refilled since.
-async fn heed(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
+/// withhold what has been refilled since. `heeded` is the last answer of which that was done.
+pub(super) async fn heed(tollgate: &Tollgate, amounts: &Amounts, call: &CallContext, heeded: &mut u64) -> Infallible {
     loop {
         // Nobody wakes it: it is polled beside the call, whenever that goes on.
-        let news = poll_fn(|_| call.take_news().map_or(Poll::Pending, Poll::Ready)).await;
-        tollgate.runtime.restrain(lease.id(), &news).await;
+        let (answer, news) = poll_fn(|_| call.news(*heeded).map_or(Poll::Pending, Poll::Ready)).await;
+        tollgate.runtime.restrain_limits(amounts, &news).await;
+        *heeded = answer;
     }
 }
 
-async fn renew(tollgate: &Tollgate, lease: &Lease, call: &CallContext) {
+async fn renew(tollgate: &Tollgate, lease: &Lease, deadline: Moment) {
     let granted_at = tollgate.now();
-    let deadline = call.deadline().expect("a lease was lent");
     sleep_until(tollgate, granted_at.after(FIRST_LOOK).min(deadline)).await;
     let mut renewed_at = granted_at;
     while let Some(due) = next_renewal(tollgate, lease, renewed_at).await {
@@ -78,7 +84,8 @@ async fn next_renewal(tollgate: &Tollgate, lease: &Lease, renewed_at: Moment) ->
             first_end = first_end.into_iter().chain([held.expires_at]).min();
         }
     }
-    first_end.map(|end| renewed_at.after(end.since(renewed_at) / 2))
+    // At least a while: what has ended cannot be renewed more often.
+    first_end.map(|end| renewed_at.after((end.since(renewed_at) / 2).max(FIRST_LOOK)))
 }
 
 async fn sleep_until(tollgate: &Tollgate, moment: Moment) {

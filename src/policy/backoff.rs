@@ -31,10 +31,12 @@ impl Backoff {
             if self.delay_max <= delay {
                 break;
             }
-            delay = (delay.saturating_mul(self.factor_percent) / 100).min(self.delay_max);
+            // What is too long to be multiplied is longer than the maximum.
+            let grown = delay.checked_mul(self.factor_percent).map_or(self.delay_max, |grown| grown / 100);
+            delay = grown.min(self.delay_max);
         }
         let jitter_nanos = u64::try_from(self.jitter_max.as_nanos()).unwrap_or(u64::MAX);
-        delay + Duration::from_nanos(random % jitter_nanos.saturating_add(1))
+        delay.saturating_add(Duration::from_nanos(random % jitter_nanos.saturating_add(1)))
     }
 }
 
@@ -59,6 +61,16 @@ mod tests {
             prop_assert!(ms(base) <= plain && plain <= ms(base + extra));
             prop_assert!(plain <= delay && delay <= plain + ms(jitter));
             prop_assert!(plain <= backoff.delay(streak.saturating_add(1), 0));
+        }
+    }
+
+    #[test]
+    fn the_longest_delays_do_not_overflow_and_do_not_shrink() {
+        let (most, second) = (Duration::MAX, Duration::from_secs(1));
+        for (base, factor) in [(most, 100), (most, u32::MAX), (most / 50, 200), (second, u32::MAX)] {
+            let backoff = Backoff::new(base, factor, most, most);
+            let delays = [0, 1, 2, 63, 64, u32::MAX].map(|streak| backoff.delay(streak, u64::MAX - 1));
+            assert!(delays.is_sorted() && base <= delays[0], "{delays:?}");
         }
     }
 

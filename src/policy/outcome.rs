@@ -88,7 +88,8 @@ pub enum Class {
     Neutral,
 }
 
-/// Decides what outcomes mean for a circuit breaker. A host may put its own in place of [`StandardClassify`].
+/// Decides what outcomes mean for a circuit breaker. A host may put its own in place of [`StandardClassify`]. Of a
+/// guarded call one that panics says nothing: its outcome is neutral.
 pub trait Classify: fmt::Debug + Send + Sync {
     /// What `outcome` says about the upstream.
     fn classify(&self, outcome: &Outcome) -> Class;

@@ -36,7 +36,7 @@ impl RetryBudget {
         Self { stored: 0, filled_at: now }
     }
 
-    /// A call begins; its retries are not calls.
+    /// A call was made; its retries are not calls.
     pub fn on_call(&mut self, now: Moment) {
         self.fill(now);
         self.add(CALL);

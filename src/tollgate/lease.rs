@@ -59,6 +59,22 @@ impl Lease {
         self.end(actuals).await
     }
 
+    /// The same for one that was reserved over `amounts`: what the provider said reaches these limits, also those of
+    /// which nothing is held any more.
+    pub(crate) async fn finish_over(
+        mut self,
+        amounts: &Amounts,
+        actuals: Amounts,
+        report: &CallReport,
+    ) -> Result<(), LeaseError> {
+        let Some(runtime) = self.runtime.clone() else { return Ok(()) };
+        if let Some(permit) = self.permit.take() {
+            runtime.record(permit, report);
+        }
+        runtime.restrain_limits(amounts, report).await;
+        self.end(actuals).await
+    }
+
     async fn end(&mut self, actuals: Amounts) -> Result<(), LeaseError> {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let request = Complete { lease_id: self.id(), actuals };

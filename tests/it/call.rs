@@ -3,8 +3,10 @@
 mod abort;
 mod breakers;
 mod exits;
+mod extremes;
 mod hooks;
 mod host;
+mod hostile;
 mod layer;
 mod money;
 mod reports;

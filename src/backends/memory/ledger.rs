@@ -131,17 +131,17 @@ impl Ledger {
         let index = self.leases.find(request.lease_id).ok_or(LeaseError::Finished)?;
         let holds = self.leases.get(index).live_holds(now).ok_or(LeaseError::Finished)?;
         let holds: SmallVec<[Hold; 8]> = holds.into();
-        // All or nothing here too: a lease that lost one of its slots is not renewed by half.
-        if !holds.iter().all(|hold| self.limits.slot_mut(hold.limit).limit.can_renew(hold.id, now)) {
+        // All or nothing here too: a lease that lost one of its slots is not renewed by half. A limit that was deleted
+        // has none to lose.
+        let can_renew = |hold: &Hold| {
+            let (slot, family) = self.limits.with_family(hold.limit);
+            slot.limit.can_renew(hold.id, now) || family.is_none()
+        };
+        if !holds.iter().all(can_renew) {
             return Err(LeaseError::Finished);
         }
-        let renewed: SmallVec<[HoldId; 8]> = holds
-            .iter()
-            .map(|hold| {
-                let limit = &mut self.limits.slot_mut(hold.limit).limit;
-                limit.renew(hold.id, request.timeout, now).expect("a hold that lives can be renewed")
-            })
-            .collect();
+        let mut renew = |hold: &Hold| self.limits.slot_mut(hold.limit).limit.renew(hold.id, request.timeout, now);
+        let renewed: SmallVec<[HoldId; 8]> = holds.iter().map(|hold| renew(hold).unwrap_or(hold.id)).collect();
         let lease = self.leases.get_mut(index);
         lease.renew(renewed);
         Ok(lease.ends_at())

@@ -144,3 +144,29 @@ async fn a_host_may_class_outcomes_itself() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_who_waits_is_refused_if_the_breaker_opens_meanwhile() {
+    within(10_000, async {
+        let host = Host::start().await;
+        let spec = CallSpec::of([("slots", 2)]).expect("good keys").breaker(breaker_name());
+        let slow = |call: CallContext| async move {
+            sleep_ms(5_000).await;
+            answer(call).await
+        };
+        let open = async {
+            sleep_ms(1_000).await;
+            let breaker = host.tollgate.breaker(&breaker_name()).expect("there is room");
+            breaker.force_open().await.expect("it answers");
+        };
+        let unreached = |_| async { panic!("it must not run") };
+        let (first, second, ()) =
+            tokio::join!(host.tollgate.call(&spec, slow), host.tollgate.call::<(), (), _>(&spec, unreached), open);
+        assert!(first.is_ok());
+        assert!(
+            matches!(second, Err(CallError::Refused(refusal)) if refusal.reason.code().starts_with("breaker_open"))
+        );
+        host.assert_nothing_left().await;
+    })
+    .await;
+}

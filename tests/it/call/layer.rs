@@ -164,3 +164,31 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_panics_hangs_or_is_never_ready_leaves_nothing() {
+    within(10_000, async {
+        let host = Host::start().await;
+        let layer = CallLayer::new(host.tollgate.clone(), ByStatus(spec().deadline(Duration::from_secs(9))));
+        let panicking = service_fn(|status: u16| async move {
+            assert_ne!(status, 200, "as one may");
+            Err::<Reply, _>("no")
+        });
+        let service = ServiceBuilder::new().layer(layer.clone()).service(panicking);
+        assert!(tokio::spawn(service.clone().oneshot(200)).await.is_err_and(|error| error.is_panic()));
+        assert!(matches!(service.clone().oneshot(500).await, Err(CallError::Failed("no"))));
+        drop(service.clone().oneshot(500));
+        let hanging = service_fn(|_: u16| std::future::pending::<Result<Reply, Infallible>>());
+        let service = ServiceBuilder::new().layer(layer.clone()).service(hanging);
+        assert!(tokio::time::timeout(Duration::from_secs(1), service.clone().oneshot(200)).await.is_err());
+        assert!(matches!(service.oneshot(200).await, Err(CallError::TimedOut { .. })));
+        // Called without having been asked whether it is ready.
+        let inner = Reserved { is_ready: false, readied: Arc::default() };
+        let mut service = ServiceBuilder::new().layer(layer).service(inner);
+        let (first, second) = (service.call(200), service.call(200));
+        let (first, second) = tokio::join!(first, second);
+        assert!(first.is_ok() && second.is_ok());
+        host.assert_nothing_left().await;
+    })
+    .await;
+}

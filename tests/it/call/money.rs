@@ -151,3 +151,18 @@ async fn a_call_needs_a_limit() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_is_named_twice_is_charged_once() {
+    within(1_000, async {
+        let host = host(Some("1.00")).await;
+        let spec = CallSpec::default().cost_usd_micros(700_000).max_wait(Duration::ZERO);
+        let spec = spec.cost_key(key("rate_limit:cost_per_hour")).cost_key(key("money")).cost_key(key("money"));
+        host.tollgate.call(&spec, answer).await.expect("it fits");
+        assert_eq!(
+            (host.available("rate_limit:cost_per_hour").await, host.available("money").await),
+            (300_000, 300_000)
+        );
+    })
+    .await;
+}

@@ -263,3 +263,30 @@ async fn a_breaker_that_opens_ends_the_retries() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_never_ran_pay_for_no_retries() {
+    within(10_000, async {
+        let host = Host::with([crate::support::bucket("calls", 1_000, 1_000, 1)], Settings::default()).await;
+        let quick = Backoff::new(Duration::from_secs(1), 100, Duration::from_secs(1), Duration::ZERO);
+        let spec = CallSpec::of([("calls", 1)]).expect("good keys").max_wait(Duration::from_secs(1));
+        let spec = spec.retries(RetryPolicy::attempts(2).backoff(quick));
+        let impatient = spec.clone().max_wait(Duration::ZERO);
+        let runs = Runs::default();
+        let run = |call: CallContext| {
+            runs.count();
+            async move {
+                sleep_ms(1).await;
+                fail(call).await
+            }
+        };
+        let first = futures_util::future::join_all((0..1_000).map(|_| host.tollgate.call(&spec, run)));
+        let refused = async {
+            let refused = (0..5_000).map(|_| host.tollgate.call(&impatient, run));
+            assert!(futures_util::future::join_all(refused).await.iter().all(Result::is_err));
+        };
+        tokio::join!(first, refused);
+        assert!((1_200..=1_201).contains(&runs.get()), "{} attempts of 1000 calls that ran", runs.get());
+    })
+    .await;
+}

@@ -7,7 +7,7 @@ use tollgate::call::{CallContext, CallSpec};
 use tollgate::config::Settings;
 
 use super::host::{Host, answer, hang, spec};
-use crate::support::{concurrency, key, rolling, sleep_ms, within};
+use crate::support::{checked, concurrency, key, pattern, rolling, sleep_ms, within};
 
 /// Calls for `seconds`.
 async fn stream(call: CallContext, seconds: u64) -> Result<&'static str, &'static str> {
@@ -125,6 +125,31 @@ async fn a_call_knows_where_it_stands() {
             }
         };
         assert_eq!(host.tollgate.call(&spec, run).await.expect("it answers"), (1, Duration::from_secs(7)));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_deleted_takes_no_other_slot_with_it() {
+    within(10_000, async {
+        for is_put_again in [false, true] {
+            let host = Host::with([concurrency("short", 1, 2), concurrency("long", 1, 60)], Settings::default()).await;
+            let spec = CallSpec::of([("short", 1), ("long", 1)]).expect("good keys");
+            let change = async {
+                sleep_ms(500).await;
+                host.tollgate.delete_limit(&pattern("short")).await.expect("it is deleted");
+                sleep_ms(if is_put_again { 1_000 } else { 10_000 }).await;
+                host.tollgate.put_limit(checked(concurrency("short", 1, 2))).await.expect("it is defined");
+                for second in 0..180 {
+                    sleep_ms(1_000).await;
+                    assert_eq!(host.available("long").await, 0, "after {second} s");
+                }
+            };
+            let (streamed, ()) = tokio::join!(host.tollgate.call(&spec, |call| stream(call, 200)), change);
+            assert_eq!(streamed.expect("it answers"), "hello");
+            assert_eq!((host.available("long").await, host.available("short").await), (1, 1));
+            assert_eq!((host.tollgate.call_totals().leases_lost, host.tollgate.totals().live_leases), (0, 0));
+        }
     })
     .await;
 }

@@ -4,7 +4,7 @@ use tollgate::policy::{DefinitionFields, Provider};
 use tollgate::{CallContext, CallSpec};
 
 use super::host::Host;
-use crate::support::{bucket, sleep_ms, within};
+use crate::support::{bucket, key, rolling, sleep_ms, within};
 
 const KEY: &str = "anthropic:tpm";
 
@@ -55,6 +55,28 @@ async fn what_was_left_long_ago_says_nothing_when_the_stream_ends() {
         let host = host().await;
         stream(&host, 0, 60, 150).await;
         assert_eq!(host.available(KEY).await, 1_000, "the provider's limit was reset long before");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_reaches_limits_whose_window_was_shorter_than_the_call() {
+    within(1_000, async {
+        for streams in [false, true] {
+            let host = Host::with([rolling("a_second", 10, 1)], tollgate::config::Settings::default()).await;
+            let run = |call: CallContext| async move {
+                sleep_ms(3_000).await;
+                call.report_response(429, &[("retry-after", "30")], b"").expect("it runs");
+                sleep_ms(if streams { 100 } else { 0 }).await;
+                Err::<(), _>("no")
+            };
+            let spec = CallSpec::of([("a_second", 1)]).expect("a good key");
+            assert!(host.tollgate.call(&spec, run).await.is_err());
+            let usage = host.tollgate.usage(&key("a_second")).await.expect("it answers").expect("a limit").usage;
+            let paused_until = usage.paused_until.expect("the provider said so");
+            let left = paused_until.since(host.tollgate.now());
+            assert_eq!(left.as_millis(), if streams { 29_900 } else { 30_000 });
+        }
     })
     .await;
 }
