@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::time::sleep;
+use tollgate::config::Settings;
 use tollgate::policy::{Backoff, BreakerState, Cause, Fault, Provider, Reason, Transition};
 use tollgate::{Breaker, CallContext, CallError, CallSpec, RetryPolicy, Tollgate};
 
@@ -50,7 +51,9 @@ pub(crate) struct Account {
 
 impl Guarded {
     pub(crate) async fn start(scenario: &Scenario, client: Client) -> Self {
-        let builder = Tollgate::builder().breaker(limits::breaker_name(), limits::breaker(scenario));
+        // By default a line is shorter than the most agents that this example is run with.
+        let settings = Settings { max_waiters: scenario.agents as usize, ..Settings::default() };
+        let builder = Tollgate::builder().settings(settings).breaker(limits::breaker_name(), limits::breaker(scenario));
         let builder =
             limits::definitions(scenario).into_iter().fold(builder, |builder, limit| builder.limit_fields(limit));
         let tollgate = builder.start().await.expect("good limits");

@@ -21,7 +21,8 @@ pub(crate) const FAILURE_THRESHOLD: u64 = 5;
 pub(crate) const PROBES_AT_ONCE: u64 = 2;
 pub(crate) const SUCCESS_THRESHOLD: u64 = 2;
 
-/// What refills in this time the burst is smaller by: calls are under way for less, also on a slow machine.
+/// What refills in this time the burst is smaller by: calls are under way for less, also on a slow machine. Without it
+/// a run shows a 429 now and then.
 const TRAVEL_TIME_MAX: Duration = Duration::from_millis(400);
 
 pub(crate) fn definitions(scenario: &Scenario) -> [DefinitionFields; 4] {
