@@ -9,6 +9,7 @@ use super::exposition::Exposition;
 use super::state::ApiState;
 use crate::actors::ActorStatus;
 use crate::backends::{Health, Totals};
+use crate::call::CallTotals;
 use crate::policy::{BreakerState, BreakerView};
 
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -21,6 +22,7 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Response {
     let is_up = matches!(tollgate.health(), Health::Up);
     exposition.gauge("tollgate_backend_up", "1 while the backend answers.").sample(&[], u8::from(is_up));
     write_breakers(&mut exposition, &tollgate.breakers());
+    write_calls(&mut exposition, &tollgate.call_totals());
     exposition
         .counter("tollgate_signals_ignored_total", "Values in what providers said of their limits that made no sense.")
         .sample(&[], tollgate.signals_ignored());
@@ -75,6 +77,18 @@ fn write_breakers(exposition: &mut Exposition, breakers: &[BreakerView]) {
     let mut rejected = exposition.counter("tollgate_breaker_rejected_total", "Calls that a circuit breaker refused.");
     for breaker in breakers {
         rejected.sample(&[("breaker", breaker.name.as_str())], breaker.rejected_total);
+    }
+}
+
+fn write_calls(exposition: &mut Exposition, totals: &CallTotals) {
+    for (name, help, count) in [
+        ("tollgate_calls_total", "Guarded calls begun in this process.", totals.calls),
+        ("tollgate_call_retries_total", "Attempts of guarded calls after the first.", totals.retries),
+        ("tollgate_call_retries_denied_total", "Retries that their budget did not allow.", totals.retries_denied),
+        ("tollgate_call_leases_lost_total", "Leases that ended before their guarded calls.", totals.leases_lost),
+        ("tollgate_call_hook_failures_total", "Hooks that failed after a guarded call.", totals.hook_failures),
+    ] {
+        exposition.counter(name, help).sample(&[], count);
     }
 }
 

@@ -104,9 +104,9 @@ impl Limit {
         match restraint {
             Restraint::Pause { until } => self.restraints.pause(until),
             Restraint::Tighten { remaining, until } if !matches!(self.meter, Meter::Concurrency(_)) => {
-                let additional = self.available(now).saturating_sub(remaining);
-                if additional != 0 {
-                    self.restraints.withhold(additional, until);
+                let surplus = self.meter.available(self.capacity.get(), now).saturating_sub(remaining);
+                if surplus != 0 {
+                    self.restraints.withhold(surplus, until);
                 }
             }
             Restraint::Tighten { .. } => {}

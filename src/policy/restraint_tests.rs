@@ -95,25 +95,38 @@ fn a_report_of_less_withholds_the_difference_until_its_end() {
 }
 
 #[test]
-fn a_report_of_as_much_or_more_changes_nothing() {
+fn a_report_that_says_nothing_new_changes_nothing() {
     let mut limit = limit("rolling", 10);
     limit.restrain(tighten(10, 30), at(0));
     assert_eq!(limit.withheld(at(0)), 0);
     limit.restrain(tighten(4, 30), at(0));
-    for (remaining, until) in [(4, 50), (9, 50), (u64::MAX, 50), (0, 0), (4, 10)] {
+    for (remaining, until) in [(4, 30), (9, 20), (10, 50), (u64::MAX, 50), (0, 0), (4, 10)] {
         limit.restrain(tighten(remaining, until), at(1));
         assert_eq!((limit.available(at(1)), limit.clone().available(at(30))), (4, 10), "{remaining} until {until}");
     }
 }
 
 #[test]
-fn a_lower_report_withholds_more_and_an_earlier_end_shortens_nothing() {
+fn of_several_reports_the_one_that_withholds_most_counts_until_its_end() {
     let mut limit = limit("rolling", 10);
-    limit.restrain(tighten(6, 30), at(0));
-    limit.restrain(tighten(2, 20), at(1));
-    assert_eq!((limit.available(at(1)), limit.withheld(at(20))), (2, 8));
-    limit.restrain(tighten(1, 50), at(2));
-    assert_eq!((limit.available(at(49)), limit.available(at(50))), (1, 10));
+    // As where a provider counts by the day and by the second: a dip of seconds does not last for the day.
+    limit.restrain(tighten(6, 50), at(0));
+    limit.restrain(tighten(1, 20), at(1));
+    limit.restrain(tighten(3, 40), at(2));
+    let available = |seconds| limit.clone().available(at(seconds));
+    assert_eq!([2, 19, 20, 39, 40, 49, 50].map(available), [1, 1, 3, 3, 6, 6, 10]);
+    assert_eq!(limit.verdict(4, at(2)), Verdict::Wait(both(40)));
+    limit.restrain(tighten(1, 60), at(3));
+    assert_eq!([3, 59, 60].map(|seconds| limit.clone().available(at(seconds))), [1, 1, 10], "it covers them all");
+}
+
+#[test]
+fn of_too_many_reports_the_most_alike_become_one() {
+    let mut limit = limit("rolling", 1_000);
+    for second in 0..100 {
+        limit.restrain(tighten(second * 9, 100 + second), at(0));
+    }
+    assert_eq!((limit.available(at(0)), limit.available(at(199))), (0, 1_000));
 }
 
 #[test]

@@ -107,8 +107,7 @@ impl Tollgate {
     }
 
     /// Ends a lease by its id, and tells how its call went: to the circuit breaker that it was reserved through, and to
-    /// the limits it used what the provider said of them. An outcome counts once; for a lease that is over it counts
-    /// nowhere.
+    /// the limits it used what the provider said of them. An outcome counts once.
     ///
     /// # Errors
     /// As [`Self::complete`].

@@ -113,6 +113,7 @@ conformance! {
             a_paused_shadow_limit_counts_and_never_denies,
             a_report_of_less_withholds_the_difference_until_its_end,
             a_report_that_does_not_tighten_changes_nothing,
+            each_report_counts_until_its_own_end,
             a_retry_is_exact_with_what_is_withheld,
             what_frees_is_not_withheld,
             a_key_without_a_limit_has_nothing_to_restrain,

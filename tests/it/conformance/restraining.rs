@@ -166,12 +166,23 @@ pub(crate) async fn a_report_of_less_withholds_the_difference_until_its_end(ledg
 pub(crate) async fn a_report_that_does_not_tighten_changes_nothing(ledger: Harness) {
     ledger.put(rolling("r", 10, 60)).await;
     ledger.tighten("r", 4, 5_000).await;
-    for (remaining, ms) in [(4, 9_000), (10, 9_000), (u64::MAX, 9_000), (0, 0)] {
+    for (remaining, ms) in [(4, 4_000), (9, 5_000), (10, 9_000), (u64::MAX, 9_000), (0, 0)] {
         ledger.tighten("r", remaining, ms).await;
         assert_eq!(ledger.available("r").await, 4, "{remaining} for {ms} ms");
     }
     ledger.sleep_ms(5_000).await;
     assert_eq!(ledger.available("r").await, 10, "its end is not prolonged");
+}
+
+pub(crate) async fn each_report_counts_until_its_own_end(ledger: Harness) {
+    ledger.put(rolling("r", 10, 60)).await;
+    ledger.tighten("r", 6, 9_000).await;
+    ledger.tighten("r", 1, 3_000).await;
+    assert_eq!(ledger.available("r").await, 1);
+    ledger.sleep_ms(3_000).await;
+    assert_eq!(ledger.available("r").await, 6, "a dip of seconds does not last until the other's end");
+    ledger.sleep_ms(6_000).await;
+    assert_eq!(ledger.available("r").await, 10);
 }
 
 pub(crate) async fn a_retry_is_exact_with_what_is_withheld(ledger: Harness) {

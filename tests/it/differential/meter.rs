@@ -29,8 +29,8 @@ pub(super) struct Limit {
     owed: u128,
     refilled_at: u64,
     pub(super) paused_until: u64,
-    /// How much is kept back, and until when.
-    kept_back: (u64, u64),
+    /// How much each report keeps back, and until when; the most counts.
+    kept_back: Vec<(u64, u64)>,
 }
 
 impl Limit {
@@ -47,7 +47,7 @@ impl Limit {
             owed: 0,
             refilled_at: now,
             paused_until: 0,
-            kept_back: (0, 0),
+            kept_back: Vec::new(),
         }
     }
 
@@ -58,17 +58,35 @@ impl Limit {
     }
 
     pub(super) fn tighten(&mut self, remaining: u64, until: u64, now: u64) {
-        let withheld = self.withheld(now);
-        let shown = self.available(now).saturating_sub(withheld);
-        if now < until && remaining < shown && !self.is_concurrency() {
-            let end = if withheld == 0 { until } else { until.max(self.kept_back.1) };
-            self.kept_back = (withheld + shown - remaining, end);
+        let surplus = self.available(now).saturating_sub(remaining);
+        if now < until && surplus != 0 && !self.is_concurrency() {
+            self.kept_back.push((surplus, until));
+            self.forget_reports(now);
+        }
+    }
+
+    /// Keeps at most eight that matter: the two most alike become one.
+    fn forget_reports(&mut self, now: u64) {
+        let all = self.kept_back.clone();
+        let matters = |(at, (amount, until)): &(usize, (u64, u64))| {
+            let covers = |(other, (more, later)): (usize, &(u64, u64))| {
+                other != *at && amount <= more && until <= later && ((amount, until) != (more, later) || other < *at)
+            };
+            now < *until && !all.iter().enumerate().any(covers)
+        };
+        self.kept_back = all.iter().copied().enumerate().filter(matters).map(|(_, report)| report).collect();
+        self.kept_back.sort_by_key(|(_, until)| *until);
+        if 8 < self.kept_back.len() {
+            let difference = |at: &usize| self.kept_back[*at].0 - self.kept_back[*at + 1].0;
+            let at = (0..self.kept_back.len() - 1).min_by_key(difference).expect("there are several");
+            self.kept_back[at + 1].0 = self.kept_back[at].0;
+            self.kept_back.remove(at);
         }
     }
 
     /// What is not given out though it is free.
     pub(super) fn withheld(&self, now: u64) -> u64 {
-        if now < self.kept_back.1 { self.kept_back.0 } else { 0 }
+        self.kept_back.iter().filter(|(_, until)| now < *until).map(|(amount, _)| *amount).max().unwrap_or(0)
     }
 
     pub(super) fn redefine(&mut self, fields: DefinitionFields, now: u64) {
@@ -146,13 +164,15 @@ impl Limit {
         let reason = if now < self.paused_until { "limit_paused" } else { "" };
         // Only at one of these moments something changes for the better; a bucket's level gets where it must be.
         let mut moments: Vec<_> = self.holds.iter().map(|hold| hold.expires_at).collect();
-        moments.extend([self.paused_until, self.kept_back.1]);
+        moments.push(self.paused_until);
+        moments.extend(self.kept_back.iter().map(|(_, until)| *until));
         if self.is_bucket() {
             let when = |level: u64| {
                 let missing = (u128::from(level) * UNIT + self.owed).saturating_sub(self.level);
                 now + missing.div_ceil(self.per_ms()) as u64
             };
-            moments.extend([when(amount), when(amount + self.withheld(now))]);
+            moments.push(when(amount));
+            moments.extend(self.kept_back.iter().map(|(withheld, _)| when(amount + withheld)));
         }
         let first = moments.into_iter().filter(|moment| now < *moment && self.fits_at(amount, *moment)).min();
         Some((reason, first.expect("it fits once all else is free") - now))
