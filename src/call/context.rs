@@ -5,6 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 use super::error::ReportError;
 use super::record::{Closing, Lent, Record};
 use crate::clock::Clock;
@@ -20,12 +23,14 @@ struct Shared {
     attempt: u32,
     made_at: Moment,
     record: Mutex<Record>,
+    /// An answer was reported.
+    told: Notify,
 }
 
 impl CallContext {
     pub(super) fn new(clock: &Clock, attempt: u32) -> Self {
         let (clock, made_at) = (clock.clone(), clock.now());
-        Self(Arc::new(Shared { clock, attempt, made_at, record: Mutex::default() }))
+        Self(Arc::new(Shared { clock, attempt, made_at, record: Mutex::default(), told: Notify::new() }))
     }
 
     /// Which attempt of the call this is; the first is 1.
@@ -86,7 +91,9 @@ impl CallContext {
         let now_unix_ms = self.0.clock.unix_ms_at(self.now());
         let provider = self.record().provider;
         let response = ProviderResponse { status, headers, body };
-        self.record().answer_with(CallReport::of_response(provider, &response, now_unix_ms))
+        self.record().answer_with(CallReport::of_response(provider, &response, now_unix_ms))?;
+        self.0.told.notify_waiters();
+        Ok(())
     }
 
     /// States that the attempt failed on the way to an answer or through it. It counts more than any status.
@@ -141,6 +148,11 @@ impl CallContext {
     /// What the attempt used of `amounts`. Of nothing that was not reported, unless it never ran.
     pub(super) fn used_of(&self, amounts: &Amounts) -> Amounts {
         self.record().used_of(amounts)
+    }
+
+    /// Ends at the next answer that is reported.
+    pub(super) fn told(&self) -> Notified<'_> {
+        self.0.told.notified()
     }
 
     /// How many answers were reported.

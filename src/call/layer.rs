@@ -43,6 +43,9 @@ where
 
 /// Guards every call of a service. The call ends with the service's answer; what of it still streams afterwards is not
 /// guarded.
+///
+/// The service is ready before the call waits for its turn: one that keeps a place from others once it is ready, as a
+/// limit of concurrency does, keeps it meanwhile. It belongs outside of this layer, or among the limits of the call.
 #[derive(Debug)]
 pub struct CallLayer<D> {
     tollgate: Tollgate,

@@ -21,6 +21,9 @@ use crate::tollgate::{Lease, Tollgate};
 
 /// Lets a call pass when there is room on all limits that its [`CallSpec`] names, and its breaker is not open; renews
 /// its concurrency while it runs, ends it at its deadline, and settles with what was used.
+///
+/// It renews nothing yet while the hooks after it are asked: one that may wait for longer than its concurrency lasts
+/// belongs before it.
 #[derive(Debug)]
 pub struct RateLimitHook {
     tollgate: Tollgate,

@@ -2,10 +2,8 @@
 //! limits is put in force, until the deadline.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::select;
@@ -36,10 +34,14 @@ pub(super) async fn until_deadline(
 /// withhold what has been refilled since. `heeded` is the last answer of which that was done.
 pub(super) async fn heed(tollgate: &Tollgate, amounts: &Amounts, call: &CallContext, heeded: &mut u64) -> Infallible {
     loop {
-        // Nobody wakes it: it is polled beside the call, whenever that goes on.
-        let (answer, news) = poll_fn(|_| call.news(*heeded).map_or(Poll::Pending, Poll::Ready)).await;
-        tollgate.runtime.restrain_limits(amounts, &news).await;
-        *heeded = answer;
+        // Before the look: an answer that another task reports after it is told too.
+        let told = call.told();
+        if let Some((answer, news)) = call.news(*heeded) {
+            tollgate.runtime.restrain_limits(amounts, &news).await;
+            *heeded = answer;
+        } else {
+            told.await;
+        }
     }
 }
 

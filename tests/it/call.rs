@@ -9,6 +9,7 @@ mod host;
 mod hostile;
 mod layer;
 mod money;
+mod nested;
 mod reports;
 mod retries;
 mod running;

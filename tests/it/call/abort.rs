@@ -1,6 +1,7 @@
 //! Calls that are dropped, wherever they stand: nothing stays behind.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -9,9 +10,9 @@ use tollgate::Tollgate;
 use tollgate::call::{
     BoxError, CallContext, CallHook, CallHooks, CallSpec, HookError, HookState, RateLimitHook, RetryPolicy, run_call,
 };
-use tollgate::policy::CallReport;
+use tollgate::policy::{Backoff, CallReport};
 
-use super::host::{Host, answer, fail, hang, spec};
+use super::host::{Host, Runs, answer, breaker_name, fail, hang, spec};
 use crate::support::{sleep_ms, within};
 
 /// Polls `call` `polls` times, a millisecond apart, and drops it.
@@ -147,6 +148,87 @@ async fn between_the_call_and_its_completion() {
         assert_eq!(host.tokens_used().await, 9);
         // How it ended was known already.
         assert_eq!(host.breaker().consecutive_failures, 1);
+        host.assert_nothing_left().await;
+    })
+    .await;
+}
+
+/// Polls `call` so many times at most, and drops it.
+async fn polled<T>(times: u32, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = std::pin::pin!(call);
+    let mut left = times;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        let polled = call.as_mut().poll(context).map(Some);
+        if left == 0 { polled.map(|_| None) } else { polled }
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_any_number_of_polls() {
+    within(100_000, async {
+        let (mut times, mut answered) = (0, false);
+        while !answered {
+            let host = Host::start().await;
+            let holder = host.tollgate.reserve(crate::support::request(&[("slots", 1)])).await.expect("it fits");
+            let backoff = Backoff::new(Duration::from_millis(1), 100, Duration::from_millis(1), Duration::ZERO);
+            let both = CallSpec::of([("slots", 2), ("tokens", 100)]).expect("good keys").breaker(breaker_name());
+            let both = both.retries(RetryPolicy::attempts(3).backoff(backoff));
+            host.tollgate.call(&CallSpec::of([("tokens", 1)]).expect("a good key"), answer).await.expect("it fits");
+            let runs = Runs::default();
+            let run = |call: CallContext| {
+                runs.count();
+                async {
+                    call.report_usage([("tokens", 10)]).expect("it holds the key");
+                    sleep_ms(400).await;
+                    tokio::task::yield_now().await;
+                    if call.attempt() < 3 { fail(call).await } else { answer(call).await }
+                }
+            };
+            let call = polled(times, host.tollgate.call(&both, run));
+            let release = async {
+                sleep_ms(500).await;
+                drop(holder);
+            };
+            let (ended, ()) = tokio::join!(call, release);
+            answered = ended.is_some();
+            assert_eq!(host.tokens_used().await, 1 + 10 * u64::from(runs.get()), "after {times} polls");
+            host.assert_nothing_left().await;
+            times += 1;
+        }
+        assert!((10..100).contains(&times), "{times} polls to the end");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads_at_once() {
+    within(60, async {
+        let host = Host::start().await;
+        let mut calls = tokio::task::JoinSet::new();
+        for number in 0..4_000_u32 {
+            let tollgate = host.tollgate.clone();
+            calls.spawn(async move {
+                let spec = CallSpec::of([("slots", 1)]).expect("good keys").breaker(breaker_name());
+                let run = |call: CallContext| async move {
+                    for _ in 0..number % 7 {
+                        tokio::task::yield_now().await;
+                    }
+                    assert!(number % 11 != 0, "as one may");
+                    answer(call).await
+                };
+                polled(1 + number % 13, tollgate.call(&spec, run)).await.is_some_and(|answered| answered.is_ok())
+            });
+        }
+        let mut answered = 0;
+        while let Some(call) = calls.join_next().await {
+            answered += u32::from(call.unwrap_or(false));
+        }
+        assert!(0 < answered, "some had the time");
         host.assert_nothing_left().await;
     })
     .await;

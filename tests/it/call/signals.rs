@@ -60,6 +60,35 @@ async fn what_was_left_long_ago_says_nothing_when_the_stream_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_another_task_reports_is_heard_at_once() {
+    within(1_000, async {
+        let host = Host::with([bucket(KEY, 1_000, 1_000, 100)], tollgate::config::Settings::default()).await;
+        let run = |call: CallContext| async move {
+            let requesting = tokio::spawn(async move {
+                for after in ["30", "60"] {
+                    sleep_ms(10_000).await;
+                    call.report_response(429, &[("retry-after", after)], b"").expect("it runs");
+                }
+                sleep_ms(10_000).await;
+            });
+            requesting.await
+        };
+        let look = async {
+            for (wait_ms, left) in [(10_001, 29_999), (10_000, 59_999)] {
+                sleep_ms(wait_ms).await;
+                let usage = host.tollgate.usage(&key(KEY)).await.expect("it answers").expect("a limit").usage;
+                let paused_until = usage.paused_until.expect("the provider said so");
+                assert_eq!(paused_until.since(host.tollgate.now()).as_millis(), left);
+            }
+        };
+        let spec = CallSpec::of([(KEY, 100)]).expect("a good key");
+        let (called, ()) = tokio::join!(host.tollgate.call(&spec, run), look);
+        called.expect("it does not panic");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_reaches_limits_whose_window_was_shorter_than_the_call() {
     within(1_000, async {
         for streams in [false, true] {
