@@ -111,10 +111,13 @@ async fn after_a_crash_at_any_moment_the_limits_are_those_of_the_last_change_or_
     let mut random = fastrand::Rng::with_seed(seed);
     let home = Home::new("");
     let mut known: Vec<_> = std::iter::repeat_with(Known::default).take(WRITERS).collect();
-    for _ in 0..ROUNDS {
+    let changes = |known: &[Known]| known.iter().map(|known| known.changes).sum::<u64>();
+    let mut rounds = 0;
+    // A slow machine makes few changes in a round: it has more rounds.
+    while rounds < ROUNDS || changes(&known) < ROUNDS as u64 {
+        assert!(rounds < 10 * ROUNDS, "seed {seed}: {} changes try nothing out", changes(&known));
         known = within(60, round(&home, known, &mut random, seed)).await;
+        rounds += 1;
     }
-    let changes: u64 = known.iter().map(|known| known.changes).sum();
-    assert!(ROUNDS as u64 <= changes, "seed {seed}: {changes} changes try nothing out");
-    println!("{changes} changes, {ROUNDS} crashes");
+    println!("{} changes, {rounds} crashes", changes(&known));
 }
