@@ -80,7 +80,7 @@ impl CallHook for RateLimitHook {
         let after = self.spec.fields().deadline;
         Box::pin(async move {
             let heeding = watch::heed(&self.tollgate, amounts, call, heeded);
-            watch::until_deadline(&self.tollgate, lease, *deadline, heeding).await;
+            watch::until_deadline(&self.tollgate, lease, amounts, *deadline, heeding).await;
             HookError::TimedOut { after }
         })
     }

@@ -23,10 +23,13 @@ const TROUBLE: Duration = Duration::from_secs(1);
 pub(super) async fn until_deadline(
     tollgate: &Tollgate,
     lease: &Lease,
+    amounts: &Amounts,
     deadline: Moment,
     heeding: impl Future<Output = Infallible>,
 ) {
-    let renewing = pin!(renew(tollgate, lease, deadline));
+    // Without limits, through a breaker alone, there is nothing to renew.
+    let granted = (!amounts.is_empty()).then_some(lease);
+    let renewing = pin!(renew(tollgate, granted, deadline));
     select(renewing, pin!(heeding)).await; // Only the first of them ends.
 }
 
@@ -45,7 +48,8 @@ pub(super) async fn heed(tollgate: &Tollgate, amounts: &Amounts, call: &CallCont
     }
 }
 
-async fn renew(tollgate: &Tollgate, lease: &Lease, deadline: Moment) {
+async fn renew(tollgate: &Tollgate, lease: Option<&Lease>, deadline: Moment) {
+    let Some(lease) = lease else { return sleep_until(tollgate, deadline).await };
     let granted_at = tollgate.now();
     sleep_until(tollgate, granted_at.after(FIRST_LOOK).min(deadline)).await;
     let mut renewed_at = granted_at;

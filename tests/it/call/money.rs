@@ -141,13 +141,17 @@ async fn a_call_needs_a_limit_or_a_breaker() {
              `CallSpec::breaker`"
         );
         let spec = CallSpec::default().breaker(BreakerName::parse("alone").expect("a good name"));
-        let failed = || async { Err::<(), _>("no answer") };
+        let failed = || async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Err::<(), _>("no answer")
+        };
         for _ in 0..5 {
             let result = host.tollgate.call(&spec, |_: CallContext| failed()).await;
             assert!(matches!(result, Err(CallError::Failed("no answer"))));
         }
         let refused = host.tollgate.call(&spec, |_: CallContext| failed()).await.expect_err("the breaker is open");
         assert_eq!(refused.to_string(), "reservation refused: breaker_open:alone");
+        assert_eq!(host.tollgate.call_totals().leases_lost, 0, "it holds nothing that could be lost");
         // Unknown models matter only where money is counted.
         let spec = super::host::spec().tokens("nobody-knows", 1, 1);
         let run = |call: CallContext| async move {
