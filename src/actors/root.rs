@@ -3,7 +3,6 @@
 //! Restarts: no; if its children die too often it fails, and the runtime with it.
 //! Bound: only its owner sends to it. Talks to: its children.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use super::limiters::LimitersActor;
 use super::mailbox::Mailbox;
 use super::registry::Registry;
 use super::runtime::Runtime;
-use super::supervision::{self, Ended};
-use crate::policy::{ChildExit, RestartIntensity, RestartLedger, RestartVerdict};
+use super::supervision::{self, Children, Ended};
+use crate::policy::ChildExit;
 
 /// How long a part may take to finish what it has begun.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,8 +58,7 @@ pub(crate) struct Root;
 /// The actor's state.
 pub(crate) struct RootState {
     runtime: Arc<Runtime>,
-    restarts: RestartLedger,
-    children: HashMap<ActorId, Part>,
+    children: Children<Part>,
     #[cfg(feature = "server")]
     api: Option<super::api::ApiStart>,
     is_stopping: bool,
@@ -76,11 +74,9 @@ impl Actor for Root {
         myself: ActorRef<Self::Msg>,
         runtime: Arc<Runtime>,
     ) -> Result<RootState, ActorProcessingErr> {
-        let restarts = RestartLedger::new(RestartIntensity::default());
         let mut state = RootState {
             runtime,
-            restarts,
-            children: HashMap::new(),
+            children: Children::new("actors"),
             #[cfg(feature = "server")]
             api: None,
             is_stopping: false,
@@ -129,7 +125,7 @@ impl Actor for Root {
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
         let Some(ended) = supervision::ended(&event) else { return Ok(()) };
-        match state.children.remove(&ended.id) {
+        match state.children.remove(ended.id) {
             Some(part) if !state.is_stopping => state.child_ended(&myself, part, &ended),
             _ => Ok(()),
         }
@@ -202,18 +198,10 @@ impl RootState {
         exit: ChildExit,
         reason: &str,
     ) -> Result<(), ActorProcessingErr> {
-        match self.restarts.on_exit(exit, self.runtime.clock.now(), fastrand::u64(..)) {
-            RestartVerdict::LeaveStopped => Ok(()),
-            RestartVerdict::Restart { after } => {
-                tracing::warn!(?part, reason, ?after, "an actor died and is started again");
-                myself.send_after(after, move || RootMessage::Restart(part));
-                Ok(())
-            }
-            RestartVerdict::Escalate => {
-                self.runtime.close();
-                Err(format!("actors die too often, the last for: {reason}").into())
-            }
-        }
+        let (now, restart) = (self.runtime.clock.now(), move || RootMessage::Restart(part));
+        let child = format_args!("{part:?}");
+        let scheduled = self.children.schedule(myself, now, child, (exit, reason), restart);
+        scheduled.map(drop).inspect_err(|_| self.runtime.close())
     }
 
     async fn restart(&mut self, myself: &ActorRef<RootMessage>, part: Part) -> Result<(), ActorProcessingErr> {
@@ -259,7 +247,7 @@ impl RootState {
     async fn stop_api(&mut self) {
         self.api = None;
         let Some(api) = self.runtime.api.actor() else { return };
-        self.children.remove(&api.get_id());
+        self.children.remove(api.get_id());
         let _ = api.stop_and_wait(None, None).await; // Its own grace bounds it.
         self.runtime.api.disconnect();
     }

@@ -5,17 +5,16 @@
 //! Bound: a message for each breaker there may be, and some to spare, taken in the mailbox. Talks to: its children;
 //! nobody upward.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::BreakersMessage;
 use super::circuit_breaker::CircuitBreaker;
 use super::gate::Gate;
 use crate::actors::runtime::Runtime;
-use crate::actors::supervision::{self, Ended};
-use crate::policy::{BreakerName, ChildExit, RestartIntensity, RestartLedger, RestartVerdict};
+use crate::actors::supervision::{self, Children, Ended};
+use crate::policy::{BreakerName, ChildExit};
 
 /// The supervisor's behaviour.
 #[derive(Debug)]
@@ -24,8 +23,7 @@ pub(in crate::actors) struct BreakersActor;
 /// The supervisor's state.
 pub(in crate::actors) struct BreakersState {
     runtime: Arc<Runtime>,
-    restarts: RestartLedger,
-    children: HashMap<ActorId, BreakerName>,
+    children: Children<BreakerName>,
 }
 
 impl Actor for BreakersActor {
@@ -38,8 +36,7 @@ impl Actor for BreakersActor {
         myself: ActorRef<Self::Msg>,
         runtime: Arc<Runtime>,
     ) -> Result<BreakersState, ActorProcessingErr> {
-        let restarts = RestartLedger::new(RestartIntensity::default());
-        let mut state = BreakersState { runtime, restarts, children: HashMap::new() };
+        let mut state = BreakersState { runtime, children: Children::new("the actors of circuit breakers") };
         for gate in state.runtime.breakers.all() {
             gate.mailbox().disconnect(); // A child of an earlier incarnation was killed with it.
             state.start(&myself, &gate).await?;
@@ -97,7 +94,7 @@ impl BreakersState {
     }
 
     fn child_ended(&mut self, myself: &ActorRef<BreakersMessage>, ended: &Ended) -> Result<(), ActorProcessingErr> {
-        let Some(name) = self.children.remove(&ended.id) else { return Ok(()) };
+        let Some(name) = self.children.remove(ended.id) else { return Ok(()) };
         if self.runtime.is_closing() {
             return Ok(());
         }
@@ -111,20 +108,13 @@ impl BreakersState {
         exit: ChildExit,
         reason: &str,
     ) -> Result<(), ActorProcessingErr> {
-        match self.restarts.on_exit(exit, self.runtime.clock.now(), fastrand::u64(..)) {
-            RestartVerdict::LeaveStopped => Ok(()),
-            RestartVerdict::Restart { after } => {
-                tracing::warn!(breaker = %name, reason, ?after, "a circuit breaker's actor died and is started again");
-                if let Some(gate) = self.runtime.breakers.peek(name) {
-                    gate.mailbox().disconnect();
-                }
-                let name = name.clone();
-                myself.send_after(after, move || BreakersMessage::Restart(name));
-                Ok(())
-            }
-            RestartVerdict::Escalate => {
-                Err(format!("the actors of circuit breakers die too often, the last for: {reason}").into())
-            }
+        let now = self.runtime.clock.now();
+        let of = name.clone();
+        if self.children.schedule(myself, now, name, (exit, reason), move || BreakersMessage::Restart(of))?
+            && let Some(gate) = self.runtime.breakers.peek(name)
+        {
+            gate.mailbox().disconnect();
         }
+        Ok(())
     }
 }

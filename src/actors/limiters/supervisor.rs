@@ -4,16 +4,15 @@
 //! Lost on restart: nothing but the restart count of its children.
 //! Bound: [`super::QUEUE_MAX`] messages, taken in the mailbox. Talks to: its children; nobody upward.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::LimitersMessage;
 use super::rate_limiter::{Limiter, RateLimiter};
 use crate::actors::runtime::Runtime;
-use crate::actors::supervision::{self, Ended};
-use crate::policy::{ChildExit, Key, RestartIntensity, RestartLedger, RestartVerdict};
+use crate::actors::supervision::{self, Children, Ended};
+use crate::policy::{ChildExit, Key};
 
 /// The supervisor's behaviour.
 #[derive(Debug)]
@@ -22,8 +21,7 @@ pub(in crate::actors) struct LimitersActor;
 /// The supervisor's state.
 pub(in crate::actors) struct LimitersState {
     runtime: Arc<Runtime>,
-    restarts: RestartLedger,
-    children: HashMap<ActorId, Key>,
+    children: Children<Key>,
 }
 
 impl Actor for LimitersActor {
@@ -40,8 +38,7 @@ impl Actor for LimitersActor {
         let orphans = std::mem::take(&mut *runtime.limiters.table.write().expect("only inserts and removes"));
         // Whoever still waits for one of them gets an actor, which watches it again.
         orphans.keys().for_each(|key| runtime.backend.watch(key, false));
-        let restarts = RestartLedger::new(RestartIntensity::default());
-        let mut state = LimitersState { runtime, restarts, children: HashMap::new() };
+        let mut state = LimitersState { runtime, children: Children::new("rate limiters") };
         for key in state.runtime.limiters.wanted() {
             state.ensure(&myself, &key).await?;
         }
@@ -116,7 +113,7 @@ impl LimitersState {
     }
 
     fn child_ended(&mut self, myself: &ActorRef<LimitersMessage>, ended: &Ended) -> Result<(), ActorProcessingErr> {
-        let Some(key) = self.children.remove(&ended.id) else { return Ok(()) };
+        let Some(key) = self.children.remove(ended.id) else { return Ok(()) };
         if self.runtime.is_closing() {
             return Ok(());
         }
@@ -130,18 +127,13 @@ impl LimitersState {
         exit: ChildExit,
         reason: &str,
     ) -> Result<(), ActorProcessingErr> {
-        match self.restarts.on_exit(exit, self.runtime.clock.now(), fastrand::u64(..)) {
-            RestartVerdict::LeaveStopped => Ok(()),
-            RestartVerdict::Restart { after } => {
-                tracing::warn!(%key, reason, ?after, "a rate limiter died and is started again");
-                if let Some(limiter) = self.runtime.limiters.read_table().get(key) {
-                    limiter.mailbox.disconnect();
-                }
-                let key = key.clone();
-                myself.send_after(after, move || LimitersMessage::Restart(key));
-                Ok(())
-            }
-            RestartVerdict::Escalate => Err(format!("rate limiters die too often, the last for: {reason}").into()),
+        let now = self.runtime.clock.now();
+        let of = key.clone();
+        if self.children.schedule(myself, now, key, (exit, reason), move || LimitersMessage::Restart(of))?
+            && let Some(limiter) = self.runtime.limiters.read_table().get(key)
+        {
+            limiter.mailbox.disconnect();
         }
+        Ok(())
     }
 }
