@@ -90,18 +90,21 @@ impl Runtime {
         report: &CallReport,
         restraints: &[SignalRestraint],
     ) {
-        let mut definitions = Vec::new();
+        let mut usages = Vec::new();
         for key in keys {
-            let usage = self.backend.usage(key).get().await.ok().flatten();
-            definitions.extend(usage.and_then(|usage| usage.definition.check().ok()).map(|known| (key, known)));
+            usages.extend(self.backend.usage(key).get().await.ok().flatten());
         }
-        if definitions.is_empty() {
+        if usages.is_empty() {
             return;
         }
         self.count_ignored(report);
-        let limits: Vec<_> = definitions
+        let limits: Vec<_> = usages
             .iter()
-            .map(|(key, definition)| CallLimit { key, unit: definition.unit.as_deref(), kind: definition.kind })
+            .map(|usage| CallLimit {
+                key: &usage.key,
+                unit: usage.definition.unit.as_deref(),
+                is_concurrency: usage.is_concurrency(),
+            })
             .collect();
         for restraint in restraints {
             for key in concerned_limits(&limits, report.provider.name(), restraint) {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::policy::{
-    Amounts, Complete, Counters, Definition, DefinitionFields, Grant, Key, KeyPattern, Label, LeaseError, LeaseId,
-    LimitState, Moment, Refusal, Renew, Reserve, Restraint,
+    Amounts, Complete, Counters, Definition, DefinitionFields, Grant, Key, KeyPattern, Kind, Label, LeaseError,
+    LeaseId, LimitState, Moment, Refusal, Renew, Reserve, Restraint,
 };
 
 /// An answer that is there, or that is on its way. A ledger in memory answers without a future, and so without an
@@ -67,6 +67,14 @@ pub struct Usage {
     pub state: LimitState,
     /// What it has counted.
     pub counters: Counters,
+}
+
+impl Usage {
+    /// Whether the limit counts what is held at once.
+    #[must_use]
+    pub fn is_concurrency(&self) -> bool {
+        self.definition.kind == Kind::CONCURRENCY
+    }
 }
 
 /// A page of usages.

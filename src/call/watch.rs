@@ -14,8 +14,6 @@ use crate::tollgate::{Lease, Tollgate};
 
 /// Calls that are shorter need no look at their lease: no timeout is below a second.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
-/// The kind of limit whose holds are renewed.
-const CONCURRENCY: &str = "concurrency";
 /// Between tries while the backend does not answer.
 const TROUBLE: Duration = Duration::from_secs(1);
 
@@ -86,7 +84,7 @@ async fn next_renewal(tollgate: &Tollgate, lease: &Lease, renewed_at: Moment) ->
     let mut first_end = None;
     for held in view.holds {
         let usage = tollgate.usage(&held.key).await.ok().flatten();
-        if usage.is_some_and(|usage| usage.usage.definition.kind == CONCURRENCY) {
+        if usage.is_some_and(|usage| usage.usage.is_concurrency()) {
             first_end = first_end.into_iter().chain([held.expires_at]).min();
         }
     }

@@ -53,40 +53,25 @@ pub(super) fn read_breakers(root: &mut Section<'_, '_>, runtime: &mut Settings) 
 
 /// Reads the settings of one breaker over `defaults`, which are `None` when those are mistaken.
 fn read_settings(section: &mut Section<'_, '_>, defaults: Option<&BreakerSettings>) -> Option<BreakerSettings> {
-    let values = FIELDS.map(|name| section.integer(name, 0..=u64::MAX));
+    let mut integer = |name| section.integer(name, 0..=u64::MAX);
+    let fields = BreakerFields {
+        failure_threshold: integer("failure_threshold"),
+        failure_rate_percent: integer("failure_rate_percent"),
+        minimum_calls: integer("minimum_calls"),
+        window_calls: integer("window_calls"),
+        window_seconds: integer("window_seconds"),
+        slow_call_ms: integer("slow_call_ms"),
+        slow_call_rate_percent: integer("slow_call_rate_percent"),
+        timeout_ms: integer("timeout_ms"),
+        timeout_ms_max: integer("timeout_ms_max"),
+        jitter_percent: integer("jitter_percent"),
+        half_open_max_probes: integer("half_open_max_probes"),
+        probe_timeout_ms: integer("probe_timeout_ms"),
+        success_threshold: integer("success_threshold"),
+    };
     let unread: Vec<&str> = match defaults {
         Some(_) => FIELDS.into_iter().filter(|name| section.is_blamed(name)).collect(),
         None => FIELDS.to_vec(),
-    };
-    let [
-        failure_threshold,
-        failure_rate_percent,
-        minimum_calls,
-        window_calls,
-        window_seconds,
-        slow_call_ms,
-        slow_call_rate_percent,
-        timeout_ms,
-        timeout_ms_max,
-        jitter_percent,
-        half_open_max_probes,
-        probe_timeout_ms,
-        success_threshold,
-    ] = values;
-    let fields = BreakerFields {
-        failure_threshold,
-        failure_rate_percent,
-        minimum_calls,
-        window_calls,
-        window_seconds,
-        slow_call_ms,
-        slow_call_rate_percent,
-        timeout_ms,
-        timeout_ms_max,
-        jitter_percent,
-        half_open_max_probes,
-        probe_timeout_ms,
-        success_threshold,
     };
     let checked = fields.check(defaults.unwrap_or(&BreakerSettings::default()));
     let report = |mistakes: Vec<Mistake>| {

@@ -55,12 +55,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The name of [`Self::Concurrency`].
+    pub const CONCURRENCY: &'static str = "concurrency";
+
     /// The kind's name as people write it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Rolling { .. } => "rolling",
-            Self::Concurrency { .. } => "concurrency",
+            Self::Concurrency { .. } => Self::CONCURRENCY,
             Self::TokenBucket { .. } => "token_bucket",
         }
     }

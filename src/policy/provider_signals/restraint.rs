@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::{Dimension, Remaining, SignalVerdict, Signals};
-use crate::policy::{Key, Kind, Moment, Restraint};
+use crate::policy::{Key, Moment, Restraint};
 
 /// What is to be done to the limits that one dimension concerns; [`concerned_limits`] says which they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +61,8 @@ pub struct CallLimit<'a> {
     pub key: &'a Key,
     /// What it counts, if its definition says so.
     pub unit: Option<&'a str>,
-    /// How it frees.
-    pub kind: Kind,
+    /// Whether it counts what is held at once.
+    pub is_concurrency: bool,
 }
 
 /// Which limits of a call `restraint` is for, in their order.
@@ -73,8 +73,7 @@ pub struct CallLimit<'a> {
 /// counted in something else.
 #[must_use]
 pub fn concerned_limits<'a>(limits: &[CallLimit<'a>], provider: &str, restraint: &SignalRestraint) -> Vec<&'a Key> {
-    let is_concurrency = |limit: &CallLimit<'_>| matches!(limit.kind, Kind::Concurrency { .. });
-    let mut limits: Vec<CallLimit<'a>> = limits.iter().copied().filter(|limit| !is_concurrency(limit)).collect();
+    let mut limits: Vec<CallLimit<'a>> = limits.iter().copied().filter(|limit| !limit.is_concurrency).collect();
     let is_of_provider = |limit: &CallLimit<'_>| limit.key.as_str().split(':').any(|segment| segment == provider);
     if limits.iter().any(is_of_provider) {
         limits.retain(is_of_provider);
@@ -91,7 +90,6 @@ pub fn concerned_limits<'a>(limits: &[CallLimit<'a>], provider: &str, restraint:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Seconds;
 
     const NOW: Moment = Moment::from_nanos(5_000_000_000);
     const NOW_UNIX_MS: u64 = 1_769_515_200_000;
@@ -106,20 +104,11 @@ mod tests {
 
     /// The keys of a call with these limits that are concerned; `calls` are concurrency.
     fn concerned(limits: &[(&str, Option<&str>)], provider: &str, restraint: &SignalRestraint) -> Vec<String> {
-        let minute = Seconds::new(60).expect("a minute");
         let keys: Vec<Key> = limits.iter().map(|(key, _)| Key::parse(key).expect("a key")).collect();
         let limits: Vec<CallLimit<'_>> = keys
             .iter()
             .zip(limits)
-            .map(|(key, (_, unit))| {
-                let is_concurrency = *unit == Some("calls");
-                let kind = if is_concurrency {
-                    Kind::Concurrency { timeout: minute }
-                } else {
-                    Kind::Rolling { window: minute }
-                };
-                CallLimit { key, unit: *unit, kind }
-            })
+            .map(|(key, (_, unit))| CallLimit { key, unit: *unit, is_concurrency: *unit == Some("calls") })
             .collect();
         concerned_limits(&limits, provider, restraint).into_iter().map(Key::to_string).collect()
     }

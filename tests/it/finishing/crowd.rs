@@ -7,7 +7,7 @@ use tokio::sync::Barrier;
 use tollgate::policy::{
     Amounts, BreakerFields, BreakerName, BreakerSettings, BreakerState, CallReport, Complete, LeaseId, Outcome, Reserve,
 };
-use tollgate::{Tollgate, Wait};
+use tollgate::{Breaker, Tollgate, Wait};
 
 use crate::support::{self, concurrency, within};
 
@@ -21,6 +21,22 @@ async fn start(fields: BreakerFields) -> (Tollgate, BreakerName) {
     let builder = Tollgate::builder().breaker(name.clone(), settings);
     let builder = builder.limit_fields(concurrency("calls", 100_000, 600)).limit_fields(concurrency("narrow", 1, 600));
     (builder.start().await.expect("it starts"), name)
+}
+
+/// The same, when the breaker has opened and lets so many probes through at once; only 10 000 successes close it.
+async fn start_probing(probes: u64) -> (Tollgate, BreakerName, Breaker) {
+    let probing = BreakerFields {
+        failure_threshold: Some(1),
+        timeout_ms: Some(1),
+        half_open_max_probes: Some(probes),
+        success_threshold: Some(10_000),
+        ..BreakerFields::default()
+    };
+    let (tollgate, name) = start(probing).await;
+    let breaker = tollgate.find_breaker(&name).expect("it is there");
+    breaker.try_enter().expect("it is closed").failure();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    (tollgate, name, breaker)
 }
 
 /// Does the same in several tasks at once.
@@ -72,17 +88,7 @@ async fn a_call_that_is_reserved_and_finished_by_many_at_once_counts_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn probes_that_are_reserved_again_cancelled_and_finished_at_random_keep_no_slot() {
     within(60, async {
-        let probing = BreakerFields {
-            failure_threshold: Some(1),
-            timeout_ms: Some(1),
-            half_open_max_probes: Some(3),
-            success_threshold: Some(10_000),
-            ..BreakerFields::default()
-        };
-        let (tollgate, name) = start(probing).await;
-        let breaker = tollgate.find_breaker(&name).expect("it is there");
-        breaker.try_enter().expect("it is closed").failure();
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        let (tollgate, name, breaker) = start_probing(3).await;
         together(|n| {
             let (tollgate, name, breaker) = (tollgate.clone(), name.clone(), breaker.clone());
             async move {
@@ -134,17 +140,7 @@ async fn probes_that_are_reserved_again_cancelled_and_finished_at_random_keep_no
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn calls_that_are_dropped_while_they_wait_or_run_keep_neither_probe_nor_slot() {
     within(60, async {
-        let probing = BreakerFields {
-            failure_threshold: Some(1),
-            timeout_ms: Some(1),
-            half_open_max_probes: Some(1),
-            success_threshold: Some(10_000),
-            ..BreakerFields::default()
-        };
-        let (tollgate, name) = start(probing).await;
-        let breaker = tollgate.find_breaker(&name).expect("it is there");
-        breaker.try_enter().expect("it is closed").failure();
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        let (tollgate, name, breaker) = start_probing(1).await;
         together(|n| {
             let (tollgate, name) = (tollgate.clone(), name.clone());
             async move {
