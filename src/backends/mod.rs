@@ -5,6 +5,7 @@ pub mod memory;
 pub mod tigerbeetle;
 
 mod families;
+mod refusal;
 
 use std::sync::Arc;
 
