@@ -2,9 +2,12 @@
 
 pub mod memory;
 
+mod families;
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 
 use crate::policy::{
     Amounts, Complete, Counters, Definition, DefinitionFields, Grant, Key, KeyPattern, Kind, Label, LeaseError,
@@ -13,6 +16,10 @@ use crate::policy::{
 
 /// An answer that is there, or that is on its way. A ledger in memory answers without a future, and so without an
 /// allocation; one behind a network does not.
+///
+/// What a method of [`Backend`] does goes on if its reply is dropped, also where there is no runtime of tasks any more:
+/// only whoever wants to know how it went waits. A reservation is the exception: if its reply is dropped before it is
+/// there, nobody knows of the grant, and it is given back.
 pub enum Reply<T> {
     /// Here it is.
     Now(T),
@@ -37,6 +44,18 @@ pub struct Registered {
     pub definition: Definition,
     /// Rises with every accepted change.
     pub version: u64,
+}
+
+/// What became of a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The books follow it.
+    InForce(LimitState),
+    /// The books follow a newer definition (or another one with this version), made elsewhere. This one was not taken.
+    Superseded {
+        /// Of the one that they follow.
+        version: u64,
+    },
 }
 
 /// Why a backend could not do what it was asked; whether it was done is unknown.
@@ -155,6 +174,29 @@ pub enum Health {
     Down(String),
 }
 
+/// How the connection to a ledger elsewhere fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SessionStatus {
+    /// Requests on their way to it and back.
+    pub in_flight: u64,
+    /// The most of them; more are refused at once.
+    pub in_flight_max: u64,
+    /// How long it has not answered; `None` while it does.
+    pub away_since_ms: Option<u64>,
+    /// Calls that got no answer by the deadline.
+    pub timed_out: u64,
+    /// Grants that came after the deadline, when their caller was told otherwise.
+    pub late_grants_given_back: u64,
+    /// How often the client was replaced.
+    pub rebuilt: u64,
+    /// Reservations that were denied because it was away, as `when_unavailable` says.
+    pub denied_while_away: u64,
+    /// Reservations that passed a limit uncounted because it was away, as `when_unavailable` says.
+    pub allowed_while_away: u64,
+    /// Reservations that were granted out of this server's own share because it was away, as `when_unavailable` says.
+    pub shared_while_away: u64,
+}
+
 /// Told by a backend when a watched limit may have room again. Called outside every lock; must not block.
 pub trait Observer: Send + Sync + 'static {
     /// Capacity of `key` was freed, its decrease was applied, or it is gone.
@@ -166,11 +208,12 @@ pub trait Backend: Send + Sync + 'static {
     /// What it is called in configuration and status.
     fn kind(&self) -> &'static str;
 
-    /// Takes a definition in force: creates, raises or lowers. The same version twice changes nothing more.
+    /// Takes a definition in force, unless it knows a newer one: creates, raises or lowers. The same version twice
+    /// changes nothing more.
     ///
     /// # Errors
     /// A [`BackendError`] if whether it was done is unknown.
-    fn apply(&self, registered: &Arc<Registered>) -> Reply<Result<LimitState, BackendError>>;
+    fn apply(&self, registered: &Arc<Registered>) -> Reply<Result<Applied, BackendError>>;
 
     /// Takes a definition out. Its leases end as they would have, and count nowhere.
     fn remove(&self, pattern: &KeyPattern) -> Reply<Result<(), BackendError>>;
@@ -223,6 +266,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether it can answer.
     fn health(&self) -> Health;
+
+    /// How its connection fares, if its books are kept elsewhere.
+    fn session(&self) -> Option<SessionStatus> {
+        None
+    }
 }
 
 /// What [`Backend::settle`] found.

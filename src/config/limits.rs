@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::errors::Place;
 use super::section::Section;
-use crate::policy::{Definition, DefinitionFields, KeyPattern, Mistake, Mode, Overage, Preset};
+use crate::policy::{Definition, DefinitionFields, KeyPattern, Mistake, Mode, Overage, Preset, UnavailableMode};
 
 const OVERAGES: [(&str, Overage); 3] = [("deny", Overage::Deny), ("debt", Overage::Debt), ("repay", Overage::Repay)];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
@@ -59,6 +59,8 @@ fn read_entry(section: &mut Section<'_, '_>) -> Entry {
         description: section.text("description"),
         overage: section.choice("overage", &OVERAGES).unwrap_or_default(),
         mode: section.choice("mode", &MODES).unwrap_or_default(),
+        when_unavailable: section.choice("when_unavailable", &UnavailableMode::CHOICES).unwrap_or_default(),
+        local_share_percent: number(section, "local_share_percent"),
     };
     let pattern = KeyPattern::parse(&fields.key).ok();
     let definition = fields.check().map_err(|mistakes| {

@@ -30,7 +30,7 @@ pub use environment::{
 pub use errors::{ConfigErrors, Fault, Place};
 pub use secret::Secret;
 pub use server::{AuthConfig, BackendKind, LogFormat, ServerConfig, TelemetryConfig};
-pub use settings::{MemorySettings, Settings};
+pub use settings::{BackendSettings, MemorySettings, Settings, TigerBeetleSettings};
 
 use crate::policy::{Definition, Mistake};
 

@@ -1,5 +1,6 @@
 //! What the actor runtime may use: the same for a host that embeds it and for the server.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::policy::{Backoff, BreakerName, BreakerSettings, Preset, PriceTable, Refusal, Turns};
@@ -17,6 +18,8 @@ pub struct Settings {
     pub decreasing_retry_after: Duration,
     /// What a caller is told to wait when a line, a table or a queue is full.
     pub overloaded_backoff: Backoff,
+    /// Where the books are kept.
+    pub backend: BackendSettings,
     /// Bounds of the memory backend.
     pub memory: MemorySettings,
     /// The most definitions of limits, templates included.
@@ -40,6 +43,36 @@ pub struct MemorySettings {
     pub max_instances: usize,
     /// The most leases that are remembered at once.
     pub max_leases: usize,
+}
+
+/// Where the books are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BackendSettings {
+    /// In the process's own memory.
+    #[default]
+    Memory,
+    /// In a cluster of TigerBeetle, which other servers may share. Takes a build with the feature `tigerbeetle`.
+    TigerBeetle(TigerBeetleSettings),
+}
+
+/// How a cluster of TigerBeetle is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TigerBeetleSettings {
+    /// The number it was formatted with.
+    pub cluster_id: u128,
+    /// Its replicas, in their order; 1 to 6.
+    pub addresses: Vec<SocketAddr>,
+    /// At least 1. Groups of servers that share a cluster but no limits choose different ones.
+    pub ledger: u32,
+    /// How long a decision may take before the limits' `when_unavailable` makes it.
+    pub deadline: Duration,
+    /// The most requests on their way to it at once; more are refused as `overloaded`.
+    pub in_flight_max: usize,
+}
+
+impl TigerBeetleSettings {
+    /// Where a cluster listens by itself.
+    pub const PORT: u16 = 3000;
 }
 
 impl Settings {
@@ -69,6 +102,7 @@ impl Default for Settings {
             turns: Turns::default(),
             decreasing_retry_after: Duration::from_secs(10),
             overloaded_backoff: Self::overloaded_backoff(Self::OVERLOADED_DELAY, Self::OVERLOADED_JITTER),
+            backend: BackendSettings::default(),
             memory: MemorySettings::default(),
             max_limits: 10_000,
             breaker_defaults: BreakerSettings::default(),
@@ -76,6 +110,18 @@ impl Default for Settings {
             max_breakers: 10_000,
             preset: None,
             prices: PriceTable::default(),
+        }
+    }
+}
+
+impl Default for TigerBeetleSettings {
+    fn default() -> Self {
+        Self {
+            cluster_id: 0,
+            addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, Self::PORT))],
+            ledger: 1,
+            deadline: Duration::from_millis(100),
+            in_flight_max: 4_096,
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::definition_fields::DefinitionFields;
 use super::moment::Seconds;
 use super::pattern::KeyPattern;
+use super::when_unavailable::WhenUnavailable;
 
 /// What happens to the part of an actual that exceeds its reservation and does not fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,4 +88,6 @@ pub struct Definition {
     pub overage: Overage,
     /// Whether decisions are kept.
     pub mode: Mode,
+    /// What it answers while its ledger does not.
+    pub when_unavailable: WhenUnavailable,
 }

@@ -8,6 +8,7 @@ use super::definition::{Definition, Kind, Mode, Overage};
 use super::mistake::Mistake;
 use super::moment::{SECONDS_MAX, Seconds};
 use super::pattern::KeyPattern;
+use super::when_unavailable::{UnavailableMode, WhenUnavailable};
 
 const UNIT_BYTES_MAX: usize = 64;
 const DESCRIPTION_BYTES_MAX: usize = 1024;
@@ -46,6 +47,12 @@ pub struct DefinitionFields {
     /// Default `enforce`.
     #[serde(default)]
     pub mode: Mode,
+    /// Default `deny`. For ledgers behind a network.
+    #[serde(default, skip_serializing_if = "UnavailableMode::is_default")]
+    pub when_unavailable: UnavailableMode,
+    /// 1 to 100; for `local_share` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_share_percent: Option<u64>,
 }
 
 impl DefinitionFields {
@@ -63,6 +70,8 @@ impl DefinitionFields {
         let kind = self.check_kind(&mut mistakes);
         check_text("unit", self.unit.as_deref(), UNIT_BYTES_MAX, &mut mistakes);
         check_text("description", self.description.as_deref(), DESCRIPTION_BYTES_MAX, &mut mistakes);
+        let (mode, percent) = (self.when_unavailable, self.local_share_percent);
+        let when_unavailable = WhenUnavailable::check(mode, percent, &mut mistakes);
         match (pattern, capacity, kind) {
             (Some(pattern), Some(capacity), Some(kind)) if mistakes.is_empty() => Ok(Definition {
                 pattern,
@@ -72,6 +81,7 @@ impl DefinitionFields {
                 description: self.description,
                 overage: self.overage,
                 mode: self.mode,
+                when_unavailable,
             }),
             _ => Err(mistakes),
         }
@@ -132,6 +142,8 @@ impl From<Definition> for DefinitionFields {
             description: definition.description,
             overage: definition.overage,
             mode: definition.mode,
+            when_unavailable: definition.when_unavailable.mode(),
+            local_share_percent: definition.when_unavailable.percent().map(|percent| percent.get().into()),
             ..Self::default()
         };
         match definition.kind {
@@ -196,6 +208,8 @@ mod tests {
             r#"{"key":"a:rpm","kind":"rolling","capacity":60,"window_seconds":60,"overage":"repay","mode":"shadow"}"#,
             r#"{"key":"a:{b}","kind":"concurrency","capacity":18446744073709551615,"timeout_seconds":3155760000,"unit":"calls"}"#,
             r#"{"key":"b","kind":"token_bucket","capacity":1,"refill_amount":1,"refill_seconds":60,"description":"x"}"#,
+            r#"{"key":"b","kind":"concurrency","capacity":9,"timeout_seconds":1,"when_unavailable":"allow"}"#,
+            r#"{"key":"b","kind":"rolling","capacity":9,"window_seconds":1,"when_unavailable":"local_share","local_share_percent":100}"#,
         ] {
             let definition = check(json).expect("a good definition");
             let written = serde_json::to_string(&definition).expect("serializes");
@@ -215,6 +229,35 @@ mod tests {
                 "`window_seconds` is missing; give it, in whole seconds from 1 to 3155760000",
             ]
         );
+    }
+
+    #[test]
+    fn a_share_has_a_percentage_and_nothing_else_has() {
+        let problem = |rest: &str| {
+            let json = format!(r#"{{"key":"a","kind":"rolling","capacity":1,"window_seconds":1{rest}}}"#);
+            check(&json).expect_err("a mistake").join(" | ")
+        };
+        let range = "how much of the capacity each server may grant by itself, in whole percent from 1 to 100";
+        let share = r#","when_unavailable":"local_share""#;
+        assert_eq!(problem(share), format!("`local_share_percent` is missing; say {range}"));
+        for percent in [0, 101] {
+            let told = format!("`local_share_percent` is {percent}; say {range}");
+            assert_eq!(problem(&format!(r#"{share},"local_share_percent":{percent}"#)), told);
+        }
+        for (written, mode) in [("", "deny"), (r#","when_unavailable":"allow""#, "allow")] {
+            let told = format!(
+                "`local_share_percent` contradicts `when_unavailable` = `{mode}`; remove it, or set `when_unavailable` \
+                 to `local_share`"
+            );
+            assert_eq!(problem(&format!(r#"{written},"local_share_percent":50"#)), told);
+        }
+    }
+
+    #[test]
+    fn what_a_definition_does_not_say_is_not_written() {
+        let definition = check(r#"{"key":"a","kind":"rolling","capacity":1,"window_seconds":1}"#).expect("good");
+        let written = serde_json::to_string(&definition).expect("serializes");
+        assert!(!written.contains("when_unavailable") && !written.contains("local_share"), "{written}");
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod retry_budget;
 mod rolling_window;
 mod token_bucket;
 mod verdict;
+mod when_unavailable;
 
 pub use amounts::{Amount, Amounts, KEYS_PER_REQUEST_MAX};
 pub use backoff::Backoff;
@@ -67,3 +68,4 @@ pub use retry_budget::RetryBudget;
 pub use rolling_window::RollingWindow;
 pub use token_bucket::TokenBucket;
 pub use verdict::{Counters, LimitState, Verdict};
+pub use when_unavailable::{Percent, UnavailableMode, WhenUnavailable};

@@ -8,6 +8,7 @@ use super::mistake::Mistake;
 use super::moment::Seconds;
 use super::pattern::KeyPattern;
 use super::price::UsdMicros;
+use super::when_unavailable::WhenUnavailable;
 
 /// A limit of a preset: its key, what it counts, and for people.
 struct Part {
@@ -99,6 +100,7 @@ impl Preset {
             description: Some(part.description.to_owned()),
             overage: Overage::default(),
             mode: Mode::default(),
+            when_unavailable: WhenUnavailable::default(),
         });
         Key::parse(part.key).expect("a key of ours")
     }

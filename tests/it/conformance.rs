@@ -94,6 +94,7 @@ conformance! {
             a_second_decrease_replaces_the_target,
             a_raise_ends_a_decrease,
             the_same_version_again_changes_nothing,
+            an_older_version_is_superseded,
             a_new_window_concerns_later_reservations,
             a_shadow_limit_decides_and_counts_and_never_denies,
             a_shadow_limit_is_charged_only_with_the_others,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use tollgate::backends::memory::MemoryLedger;
-use tollgate::backends::{Backend, Observer, Registered};
+use tollgate::backends::{Applied, Backend, Observer, Registered};
 use tollgate::clock::Clock;
 use tollgate::config::Settings;
 use tollgate::policy::{
@@ -72,11 +72,12 @@ impl Pair {
     async fn put(&mut self, fields: DefinitionFields) {
         self.version += 1;
         let registered = Arc::new(Registered { definition: checked(fields.clone()), version: self.version });
-        let state = self.ledger.apply(&registered).get().await.expect("applied");
+        let applied = self.ledger.apply(&registered).get().await.expect("applied");
         let pending = self.model.put(fields, self.elapsed_ms);
-        let theirs = match state {
-            LimitState::Active => None,
-            LimitState::Decreasing { to } => Some(to.get()),
+        let theirs = match applied {
+            Applied::InForce(LimitState::Active) => None,
+            Applied::InForce(LimitState::Decreasing { to }) => Some(to.get()),
+            Applied::Superseded { version } => panic!("version {version} is no newer one"),
         };
         assert_eq!(theirs, pending, "seed {}: the state after a change", self.seed);
     }

@@ -18,7 +18,7 @@ pub use file::StoreError;
 pub(crate) use store::Store;
 
 use super::runtime::Runtime;
-use crate::backends::{DefinitionTotals, Settled};
+use crate::backends::{Applied, DefinitionTotals, Settled};
 use crate::policy::{Definition, KeyPattern, LimitState};
 
 /// The most messages queued for the registry.
@@ -96,7 +96,10 @@ async fn put(runtime: &Runtime, definition: Definition) -> Result<LimitState, Re
 async fn apply(runtime: &Runtime, entry: &Entry) -> Result<LimitState, RegistryError> {
     let unavailable = |error: crate::backends::BackendError| RegistryError::Unavailable(error.0);
     let pattern = &entry.definition.pattern;
-    let state = runtime.backend.apply(&entry.wanted()).get().await.map_err(unavailable)?;
+    let state = match runtime.backend.apply(&entry.wanted()).get().await.map_err(unavailable)? {
+        Applied::InForce(state) => state,
+        Applied::Superseded { .. } => LimitState::Active,
+    };
     if state == LimitState::Active && entry.pending_decrease_to.is_some() {
         mark_applied(runtime, pattern, entry.version).await;
     }

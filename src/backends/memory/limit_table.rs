@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::families::{Families, Family, FamilyIndex};
 use super::place_index::PlaceIndex;
-use crate::backends::Registered;
+use crate::backends::families::{Families, Family, FamilyIndex};
+use crate::backends::{Applied, Registered};
 use crate::policy::{Key, KeyPattern, Limit, LimitIndex, LimitState, Moment};
 
 /// How far the hand looks for an idle instance when a template has as many as it may.
@@ -95,15 +95,16 @@ impl LimitTable {
         self.families.covering(key).map(|family| &self.families[family].registered)
     }
 
-    /// Takes a definition in force. Says how it stands, for the one limit of an exact definition.
-    pub(super) fn apply(&mut self, registered: &Arc<Registered>, now: Moment) -> LimitState {
-        if !self.families.put(registered) {
-            return LimitState::Active;
+    /// Takes a definition in force, unless there is a newer one. Says how it stands, for the one limit of an exact
+    /// definition.
+    pub(super) fn apply(&mut self, registered: &Arc<Registered>, now: Moment) -> Applied {
+        if let Err(version) = self.families.put(registered) {
+            return Applied::Superseded { version };
         }
         self.epoch += 1;
-        let Some(key) = registered.definition.pattern.as_key() else { return LimitState::Active };
+        let Some(key) = registered.definition.pattern.as_key() else { return Applied::InForce(LimitState::Active) };
         let index = self.resolve(&key, &[], now).expect("an exact definition has no bound on its one limit");
-        self.slot(index).limit.state()
+        Applied::InForce(self.slot(index).limit.state())
     }
 
     /// Takes a definition out; returns the watched limits that are gone.

@@ -1,6 +1,5 @@
 //! The ledger in memory: exact, in process, no I/O. It forgets everything when the process ends.
 
-mod families;
 mod lease_table;
 mod ledger;
 mod limit_table;
@@ -10,12 +9,13 @@ mod views;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Backend, BackendError, Health, LeaseView, Observer, Registered, Reply, Settled, Totals, Usage, UsagePage};
+use super::{
+    Applied, Backend, BackendError, Health, LeaseView, Observer, Registered, Reply, Settled, Totals, Usage, UsagePage,
+};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::policy::{
-    Amounts, Complete, Grant, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, Reason, Refusal, Renew,
-    Reserve, Restraint,
+    Amounts, Complete, Grant, Key, KeyPattern, LeaseError, LeaseId, Moment, Reason, Refusal, Renew, Reserve, Restraint,
 };
 use ledger::Ledger;
 
@@ -65,7 +65,7 @@ impl Backend for MemoryLedger {
         "memory"
     }
 
-    fn apply(&self, registered: &Arc<Registered>) -> Reply<Result<LimitState, BackendError>> {
+    fn apply(&self, registered: &Arc<Registered>) -> Reply<Result<Applied, BackendError>> {
         Reply::Now(self.locked(|ledger, now| ledger.limits.apply(registered, now)))
     }
 

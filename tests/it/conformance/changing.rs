@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use tollgate::backends::{Registered, Settled};
+use tollgate::backends::{Applied, Registered, Settled};
 use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage};
 
 use super::harness::Harness;
@@ -128,11 +128,26 @@ pub(crate) async fn the_same_version_again_changes_nothing(ledger: Harness) {
     ledger.grant(&[("c", 7)]).await;
     let lower = Arc::new(Registered { definition: checked(concurrency("c", 5, 60)), version: 99 });
     for _ in 0..2 {
-        assert_eq!(ledger.backend.apply(&lower).get().await, Ok(decreasing(5)));
+        assert_eq!(ledger.backend.apply(&lower).get().await, Ok(Applied::InForce(decreasing(5))));
     }
-    let older = Arc::new(Registered { definition: checked(concurrency("c", 50, 60)), version: 98 });
-    ledger.backend.apply(&older).get().await.expect("the ledger answers");
-    assert_eq!(ledger.usage("c").await.state, decreasing(5), "an older version comes too late");
+    assert_eq!(ledger.usage("c").await.state, decreasing(5));
+}
+
+pub(crate) async fn an_older_version_is_superseded(ledger: Harness) {
+    ledger.put_all([concurrency("c", 10, 60), rolling("t:{x}", 10, 60)]).await;
+    let apply = async |fields, version| {
+        let registered = Arc::new(Registered { definition: checked(fields), version });
+        ledger.backend.apply(&registered).get().await
+    };
+    let superseded = Ok(Applied::Superseded { version: 99 });
+    for wanted in [|capacity| concurrency("c", capacity, 60), |capacity| rolling("t:{x}", capacity, 60)] {
+        assert_eq!(apply(wanted(20), 99).await, Ok(Applied::InForce(LimitState::Active)));
+        assert_eq!(apply(wanted(50), 98).await, superseded, "it comes too late");
+        assert_eq!(apply(wanted(50), 99).await, superseded, "another one with the version");
+        assert_eq!(apply(wanted(20), 99).await, Ok(Applied::InForce(LimitState::Active)), "the one in force");
+    }
+    assert_eq!(ledger.available("c").await, 20);
+    ledger.grant(&[("t:a", 20)]).await;
 }
 
 pub(crate) async fn a_new_window_concerns_later_reservations(ledger: Harness) {

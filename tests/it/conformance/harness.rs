@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tollgate::backends::memory::MemoryLedger;
-use tollgate::backends::{Backend, Observer, Registered, Settled, Totals, Usage};
+use tollgate::backends::{Applied, Backend, Observer, Registered, Settled, Totals, Usage};
 use tollgate::clock::Clock;
 use tollgate::config::{MemorySettings, Settings};
 use tollgate::policy::{
@@ -57,7 +57,10 @@ impl Harness {
     pub(crate) async fn put(&self, fields: DefinitionFields) -> LimitState {
         let version = self.next_version.fetch_add(1, Ordering::Relaxed);
         let registered = Arc::new(Registered { definition: checked(fields), version });
-        self.backend.apply(&registered).get().await.expect("applied")
+        match self.backend.apply(&registered).get().await.expect("it answers") {
+            Applied::InForce(state) => state,
+            Applied::Superseded { version } => panic!("version {version} is no newer one"),
+        }
     }
 
     pub(crate) async fn put_all(&self, definitions: impl IntoIterator<Item = DefinitionFields>) {

@@ -1,4 +1,4 @@
-//! The definitions in force, each with what all of its limits have in common.
+//! The definitions in force, each with what all of its limits have in common. What every ledger knows of them.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -8,39 +8,39 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use slab::Slab;
 
-use crate::backends::Registered;
+use super::Registered;
 use crate::policy::{Counters, Definition, Key, KeyPattern, Moment};
 
 /// The place of a definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FamilyIndex(u32);
+pub(crate) struct FamilyIndex(u32);
 
 /// A definition with all limits that follow it: one, or a template's instances.
 #[derive(Debug)]
-pub(super) struct Family {
-    pub(super) registered: Arc<Registered>,
+pub(crate) struct Family {
+    pub(crate) registered: Arc<Registered>,
     /// What its limits have counted, those that are gone included.
-    pub(super) counters: Counters,
+    pub(crate) counters: Counters,
     /// When the last pause of its limits ends.
-    pub(super) paused_until: Moment,
+    pub(crate) paused_until: Moment,
     /// How many limits follow it now.
-    pub(super) instances: usize,
+    pub(crate) instances: usize,
 }
 
 impl Family {
-    pub(super) fn definition(&self) -> &Definition {
+    pub(crate) fn definition(&self) -> &Definition {
         &self.registered.definition
     }
 
     /// One of its limits is paused until then, or not at all.
-    pub(super) fn note_pause(&mut self, until: Option<Moment>) {
+    pub(crate) fn note_pause(&mut self, until: Option<Moment>) {
         self.paused_until = self.paused_until.max(until.unwrap_or_default());
     }
 }
 
 /// All definitions, found by their pattern and by the keys they cover.
 #[derive(Debug, Default)]
-pub(super) struct Families {
+pub(crate) struct Families {
     families: Slab<Family>,
     by_pattern: HashMap<Box<str>, FamilyIndex, RandomState>,
     /// Templates, the one to prefer first.
@@ -48,16 +48,20 @@ pub(super) struct Families {
 }
 
 impl Families {
-    /// Takes a definition in, in place of an older version. False if there is a newer one.
-    pub(super) fn put(&mut self, registered: &Arc<Registered>) -> bool {
+    /// Takes a definition in, in place of an older version.
+    ///
+    /// # Errors
+    /// The version of the one that stays: it is newer, or another one with this version.
+    pub(crate) fn put(&mut self, registered: &Arc<Registered>) -> Result<(), u64> {
         let pattern = &registered.definition.pattern;
         if let Some(index) = self.with_pattern(pattern) {
             let family = &mut self[index];
-            let is_newer = family.registered.version <= registered.version;
-            if is_newer {
-                family.registered = Arc::clone(registered);
+            let known = &family.registered;
+            if registered.version < known.version || registered.version == known.version && registered != known {
+                return Err(known.version);
             }
-            return is_newer;
+            family.registered = Arc::clone(registered);
+            return Ok(());
         }
         let (registered, counters) = (Arc::clone(registered), Counters::default());
         let family = Family { registered, counters, paused_until: Moment::START, instances: 0 };
@@ -68,28 +72,28 @@ impl Families {
             let place = self.templates.partition_point(|other| order(other) == Ordering::Less);
             self.templates.insert(place, index);
         }
-        true
+        Ok(())
     }
 
     /// Takes a definition out that no limit follows any more.
-    pub(super) fn remove(&mut self, index: FamilyIndex) {
+    pub(crate) fn remove(&mut self, index: FamilyIndex) {
         let family = self.families.remove(index.0 as usize);
         assert_eq!(family.instances, 0, "every limit of a removed definition is retired");
         self.templates.retain(|other| *other != index);
         self.by_pattern.remove(family.definition().pattern.as_str());
     }
 
-    pub(super) fn with_pattern(&self, pattern: &KeyPattern) -> Option<FamilyIndex> {
+    pub(crate) fn with_pattern(&self, pattern: &KeyPattern) -> Option<FamilyIndex> {
         self.by_pattern.get(pattern.as_str()).copied()
     }
 
     /// The exact definition of `key`, else the best template that covers it.
-    pub(super) fn covering(&self, key: &Key) -> Option<FamilyIndex> {
+    pub(crate) fn covering(&self, key: &Key) -> Option<FamilyIndex> {
         let covers = |index: &&FamilyIndex| self[**index].definition().pattern.matches(key.as_str());
         self.by_pattern.get(key.as_str()).or_else(|| self.templates.iter().find(covers)).copied()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Family> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Family> {
         self.families.iter().map(|(_, family)| family)
     }
 }
