@@ -1,6 +1,8 @@
 //! Where the books are kept: the contract of every backend.
 
 pub mod memory;
+#[cfg(feature = "tigerbeetle")]
+pub mod tigerbeetle;
 
 mod families;
 
