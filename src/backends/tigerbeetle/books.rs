@@ -189,7 +189,9 @@ impl Trouble {
     pub(super) fn refusal(self, settings: &Settings) -> Box<Refusal> {
         Box::new(match self {
             Self::Overloaded => settings.overloaded(),
-            Self::Away(reason) | Self::Lost(reason) | Self::Fault(reason) => Refusal::permanent(Reason::BackendError(reason)),
+            Self::Away(reason) | Self::Lost(reason) | Self::Fault(reason) => {
+                Refusal::permanent(Reason::BackendError(reason))
+            }
         })
     }
 

@@ -134,12 +134,7 @@ impl Chart {
 
     pub(super) fn accounts_of(&self, key: u128, generation: u32) -> LimitAccounts {
         let account = |role| self.ids.limit_account(role, key, generation);
-        LimitAccounts {
-            limit: account("limit"),
-            owed: account("owed"),
-            debt: account("debt"),
-            spent: account("spent"),
-        }
+        LimitAccounts { limit: account("limit"), owed: account("owed"), debt: account("debt"), spent: account("spent") }
     }
 
     /// The accounts of a limit, to be made; making them again changes nothing.

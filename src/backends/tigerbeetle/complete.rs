@@ -259,7 +259,9 @@ impl Books {
         };
         if rest != 0 {
             match terms.overage {
-                Overage::Repay => chain.push(self.chart.posted(part("overage"), Code::Overage, owed, limit, rest.into())),
+                Overage::Repay => {
+                    chain.push(self.chart.posted(part("overage"), Code::Overage, owed, limit, rest.into()))
+                }
                 Overage::Debt => {
                     let operator = self.chart.operator;
                     chain.push(self.chart.posted(part("debt"), Code::Debt, debt, operator, rest.into()));

@@ -116,7 +116,8 @@ impl Books {
             state.registered.definition.overage == Overage::Repay && now.since(state.used_at) < IN_USE
         };
         let used_at = |limit: &Arc<Limit>| limit.lock().used_at;
-        let picked: Vec<_> = self.limits.pick(LIMITS_MAX, repays).into_iter().map(|limit| (used_at(&limit), limit)).collect();
+        let picked: Vec<_> =
+            self.limits.pick(LIMITS_MAX, repays).into_iter().map(|limit| (used_at(&limit), limit)).collect();
         let open = picked.iter().filter_map(|(_, limit)| self.with_terms(limit));
         self.balances(&open.collect::<Vec<_>>()).await?;
         // To look is not to use.

@@ -54,8 +54,7 @@ impl TigerBeetleLedger {
         let session = Session::connect(tigerbeetle, clock.clone()).await?;
         let away = Away::new(settings, clock.clone(), Arc::clone(&observer));
         let books = Books::new(Arc::clone(&session), tigerbeetle.ledger, settings, clock, observer);
-        let refused =
-            |trouble: Trouble| ConnectError::Refused { ledger: tigerbeetle.ledger, problem: trouble.text() };
+        let refused = |trouble: Trouble| ConnectError::Refused { ledger: tigerbeetle.ledger, problem: trouble.text() };
         books.make_shared_accounts().await.map_err(refused)?;
         let follower = Follower::new(session.cluster_ns());
         Ok(Self {
@@ -77,7 +76,8 @@ impl TigerBeetleLedger {
             limited.map_err(slow)?.map_err(BackendError::from)
         });
         Reply::Later(Box::pin(async move {
-            task.await.unwrap_or_else(|error| Err(BackendError(format!("a change of the ledger was cut short: {error}"))))
+            task.await
+                .unwrap_or_else(|error| Err(BackendError(format!("a change of the ledger was cut short: {error}"))))
         }))
     }
 
@@ -98,7 +98,9 @@ impl TigerBeetleLedger {
         work: impl Future<Output = Result<T, LeaseError>> + Send + 'static,
     ) -> Reply<Result<T, LeaseError>> {
         let bounded = within_deadline(&self.books.session, work, drop);
-        Reply::Later(Box::pin(async move { bounded.await.unwrap_or_else(|late| Err(LeaseError::Backend(late.to_string()))) }))
+        Reply::Later(Box::pin(async move {
+            bounded.await.unwrap_or_else(|late| Err(LeaseError::Backend(late.to_string())))
+        }))
     }
 }
 

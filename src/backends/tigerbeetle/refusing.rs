@@ -50,10 +50,10 @@ impl Books {
                     let taken = account.debits_posted() + account.debits_pending();
                     account.credits_posted().saturating_sub(taken)
                 });
-                let open = |id| {
-                    find(id).map_or(0, |account| account.debits_posted().saturating_sub(account.credits_posted()))
-                };
-                let balance = Balance { free: u64::try_from(free).unwrap_or(u64::MAX), owed: open(owed), debt: open(debt) };
+                let open =
+                    |id| find(id).map_or(0, |account| account.debits_posted().saturating_sub(account.credits_posted()));
+                let balance =
+                    Balance { free: u64::try_from(free).unwrap_or(u64::MAX), owed: open(owed), debt: open(debt) };
                 limit.lock().owes = balance.owed != 0;
                 balances.push(balance);
             }

@@ -212,7 +212,14 @@ impl Books {
         let seconds = u32::try_from(seconds).expect("a period of at most a hundred years");
         let (code, account) =
             if *is_charged { (code, terms.accounts.limit) } else { (Code::UnchargedHold, self.chart.operator) };
-        HoldTerms { code, account, spent: terms.accounts.spent, tag: line.limit.hash as u64, amount: line.amount, seconds }
+        HoldTerms {
+            code,
+            account,
+            spent: terms.accounts.spent,
+            tag: line.limit.hash as u64,
+            amount: line.amount,
+            seconds,
+        }
     }
 
     fn guard(&self, terms: &Terms) -> [Transfer; 2] {
@@ -291,5 +298,7 @@ impl Books {
 /// Whether its limit says no without a look at the ledger.
 fn obstructed(charge: &Charge) -> bool {
     let Charge { line, terms, .. } = charge;
-    terms.standing.is_decreasing() || terms.paused_until.is_some() || u128::from(terms.standing.wanted.get()) < line.amount
+    terms.standing.is_decreasing()
+        || terms.paused_until.is_some()
+        || u128::from(terms.standing.wanted.get()) < line.amount
 }

@@ -58,9 +58,11 @@ impl Ticks {
     pub(super) fn amount(&self, tick: u64) -> u64 {
         let by = |tick: u64| {
             let time_ns = u128::from(tick) * u128::from(self.tick_ns);
-            let (whole, rest) = (time_ns / u128::from(self.refill_period_ns), time_ns % u128::from(self.refill_period_ns));
+            let (whole, rest) =
+                (time_ns / u128::from(self.refill_period_ns), time_ns % u128::from(self.refill_period_ns));
             // The refill of more periods than fit has flowed before any ledger was made.
-            whole.wrapping_mul(self.refill_amount.into())
+            whole
+                .wrapping_mul(self.refill_amount.into())
                 .wrapping_add(rest * u128::from(self.refill_amount) / u128::from(self.refill_period_ns))
         };
         u64::try_from(by(tick).wrapping_sub(by(tick.saturating_sub(1)))).unwrap_or(u64::MAX)
@@ -99,7 +101,8 @@ mod tests {
     use std::num::NonZeroU64;
 
     fn ticks(capacity: u64, amount: u64, seconds: u64) -> Ticks {
-        let (refill_amount, refill_period) = (NonZeroU64::new(amount).expect("some"), Seconds::new(seconds).expect("ok"));
+        let (refill_amount, refill_period) =
+            (NonZeroU64::new(amount).expect("some"), Seconds::new(seconds).expect("ok"));
         Ticks::new(Kind::TokenBucket { refill_amount, refill_period }, capacity, 0).expect("a bucket")
     }
 

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
+use tollgate::config::TigerBeetleSettings;
 
 use super::within;
 use binary::TigerBeetle;
@@ -48,6 +49,10 @@ impl Shared {
     /// One that no other test has.
     pub(crate) fn ledger(&self) -> u32 {
         self.ledger
+    }
+
+    pub(crate) fn settings(&self) -> TigerBeetleSettings {
+        TigerBeetleSettings { ledger: self.ledger, ..self.server.settings() }
     }
 }
 
@@ -86,6 +91,12 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[self.index]
+    }
+
+    /// The way to its cluster, with a deadline that a test on a slow machine keeps.
+    pub(crate) fn settings(&self) -> TigerBeetleSettings {
+        let addresses = self.addresses.to_vec();
+        TigerBeetleSettings { addresses, deadline: Duration::from_secs(10), ..TigerBeetleSettings::default() }
     }
 
     /// Ends it without a warning. It is gone when this returns.
