@@ -5,11 +5,8 @@ pub mod memory;
 pub mod tigerbeetle;
 
 mod families;
-<<<<<<< HEAD
-mod refusal;
-=======
 mod open;
->>>>>>> surface
+mod refusal;
 
 use std::future::ready;
 use std::sync::Arc;

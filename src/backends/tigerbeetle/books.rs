@@ -72,6 +72,7 @@ pub(super) struct Books {
     pub(super) counts: Counts,
     /// A place for each completion that waits for the cluster to come back.
     pub(super) patience: Arc<Semaphore>,
+    pub(super) patience_max: usize,
     /// The next attempt of reservations whose earlier ones failed: their ids are burned.
     attempts: Mutex<ExpiringTable<LeaseId, u32>>,
 }
@@ -94,6 +95,7 @@ impl Books {
             clock,
             observer,
             counts: Counts::default(),
+            patience_max: tigerbeetle.in_flight_max,
             patience: Arc::new(Semaphore::new(tigerbeetle.in_flight_max)),
             attempts: Mutex::new(ExpiringTable::new(ATTEMPT_MEMORY, ATTEMPTS_MAX)),
         }

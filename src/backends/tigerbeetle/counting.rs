@@ -67,6 +67,11 @@ impl Books {
         }
     }
 
+    /// Whether nothing is on its way, and no end of a lease waits for the cluster.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.session.status().in_flight == 0 && self.patience.available_permits() == self.patience_max
+    }
+
     pub(super) fn status(&self) -> SessionStatus {
         let late_grants_given_back = self.counts.late.load(Ordering::Relaxed);
         SessionStatus { late_grants_given_back, ..self.session.status() }

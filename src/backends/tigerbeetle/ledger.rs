@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use super::away::Away;
@@ -28,6 +29,10 @@ const ADMIN_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often a pending decrease is tried again if nothing completes here.
 const DECREASE_RETRY: Duration = Duration::from_millis(250);
+
+/// How long the end waits for what is on its way.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+const CLOSE_POLL: Duration = Duration::from_millis(5);
 
 /// A ledger that many servers share. See [`Backend`] for what it does.
 pub struct TigerBeetleLedger {
@@ -285,6 +290,20 @@ impl Backend for TigerBeetleLedger {
 
     fn session(&self) -> Option<SessionStatus> {
         Some(self.away.add_to(self.books.status()))
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        let books = Arc::clone(&self.books);
+        Box::pin(async move {
+            let all_done = async {
+                while !books.is_quiet() {
+                    tokio::time::sleep(CLOSE_POLL).await;
+                }
+            };
+            if tokio::time::timeout(CLOSE_MAX, all_done).await.is_err() {
+                tracing::warn!("some ends of leases did not reach TigerBeetle; what they hold ends by its own expiry");
+            }
+        })
     }
 }
 
