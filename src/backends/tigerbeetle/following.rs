@@ -64,9 +64,10 @@ impl Follower {
 }
 
 impl Books {
-    /// What needs no question: leases that ended by themselves, limits that nobody uses.
-    pub(super) fn tidy(&self) {
-        for lease in self.leases.sweep(self.session.cluster_ns()) {
+    /// A step through what needs no question; says whether it was the last one of this look.
+    pub(super) fn tidy(&self) -> bool {
+        let swept = self.leases.sweep(self.session.cluster_ns());
+        for lease in &swept.ended {
             Counts::add(&self.counts.expired);
             for hold in &lease.holds {
                 if let Some(limit) = self.limits.with_tag(hold.tag) {
@@ -74,7 +75,10 @@ impl Books {
                 }
             }
         }
-        self.limits.sweep(self.clock.now());
+        if swept.is_last {
+            self.limits.sweep(self.clock.now());
+        }
+        swept.is_last
     }
 
     /// One look at what others did.

@@ -12,6 +12,9 @@ use crate::policy::LeaseId;
 
 const SHARDS: usize = 64;
 
+/// How many leases one look goes through before it leaves the rest to the next one.
+const VISITS_MAX: usize = 16_384;
+
 /// How long a lease is kept that is over: a late retry is answered without a question.
 const FINISHED_MEMORY_NS: u64 = 60_000_000_000;
 
@@ -24,7 +27,24 @@ pub(super) struct Leases {
     max_per_shard: usize,
     /// Those among them that hold something.
     live: AtomicUsize,
-    hand: AtomicUsize,
+    look: Mutex<Look>,
+}
+
+/// How far housekeeping has come.
+#[derive(Debug, Default)]
+struct Look {
+    shard: usize,
+    /// Since it last paused.
+    visits: usize,
+}
+
+/// What one step of housekeeping found.
+#[derive(Debug)]
+pub(super) struct Swept {
+    /// Leases that ended by themselves.
+    pub(super) ended: Vec<LeaseRecord>,
+    /// Whether it was the last step of this look.
+    pub(super) is_last: bool,
 }
 
 impl Leases {
@@ -33,7 +53,7 @@ impl Leases {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             max_per_shard: max.div_ceil(SHARDS),
             live: AtomicUsize::new(0),
-            hand: AtomicUsize::new(0),
+            look: Mutex::default(),
         }
     }
 
@@ -76,11 +96,12 @@ impl Leases {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// Looks through a part of them; returns those that ended by themselves.
-    pub(super) fn sweep(&self, now_ns: u64) -> Vec<LeaseRecord> {
+    /// Looks through a part of them.
+    pub(super) fn sweep(&self, now_ns: u64) -> Swept {
+        let mut look = self.look.lock().expect("nothing under this lock panics but a broken invariant");
         let mut ended = Vec::new();
-        let at = self.hand.fetch_add(1, Ordering::Relaxed) % SHARDS;
-        let mut shard = Self::lock(&self.shards[at]);
+        let mut shard = Self::lock(&self.shards[look.shard]);
+        look.visits += shard.len();
         shard.retain(|_, lease| {
             if !lease.is_finished && !lease.is_live(now_ns) {
                 lease.is_finished = true;
@@ -90,7 +111,12 @@ impl Leases {
         });
         drop(shard);
         self.live.fetch_sub(ended.len(), Ordering::Relaxed);
-        ended
+        look.shard = (look.shard + 1) % SHARDS;
+        let is_last = look.shard == 0 || VISITS_MAX <= look.visits;
+        if is_last {
+            look.visits = 0;
+        }
+        Swept { ended, is_last }
     }
 
     fn count(&self, before: bool, after: bool) {

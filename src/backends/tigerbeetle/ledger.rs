@@ -12,6 +12,7 @@ use super::books::{Books, Trouble};
 use super::connect::ConnectError;
 use super::detach::within_deadline;
 use super::following::Follower;
+use super::limits::Removed;
 use super::session::Session;
 use crate::backends::{
     Applied, Backend, BackendError, Health, LeaseView, Observer, Registered, Reply, SessionStatus, Settled, Totals,
@@ -167,10 +168,10 @@ impl Backend for TigerBeetleLedger {
 
     fn remove(&self, pattern: &KeyPattern) -> Reply<Result<(), BackendError>> {
         self.away.remove(pattern);
-        let Some((version, gone)) = self.books.limits.remove(pattern) else { return Reply::Now(Ok(())) };
+        let Some(Removed { version, limits }) = self.books.limits.remove(pattern) else { return Reply::Now(Ok(())) };
         let books = Arc::clone(&self.books);
         self.administer(async move {
-            for (limit, is_watched) in gone {
+            for (limit, is_watched) in limits {
                 books.retire(limit.hash, version).await?;
                 if is_watched {
                     books.observer.capacity_freed(&limit.key);
@@ -265,9 +266,11 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn sweep(&self) -> bool {
-        self.books.session.tick();
-        self.books.tidy();
+        if !self.books.tidy() {
+            return true;
+        }
         self.away.tidy();
+        self.books.session.tick();
         if !self.books.session.is_away() && self.follower.begin() {
             let (books, follower) = (Arc::clone(&self.books), Arc::clone(&self.follower));
             self.runtime.spawn(async move {

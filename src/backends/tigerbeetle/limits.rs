@@ -30,6 +30,13 @@ pub(super) enum Unresolved {
     TooManyInstances,
 }
 
+/// A definition that was taken out.
+pub(super) struct Removed {
+    pub(super) version: u64,
+    /// The limits that followed it, and whether each was watched.
+    pub(super) limits: Vec<(Arc<Limit>, bool)>,
+}
+
 #[derive(Debug)]
 struct Slot {
     limit: Arc<Limit>,
@@ -126,26 +133,26 @@ impl Limits {
         Ok(())
     }
 
-    /// Takes a definition out; returns its version and the limits that followed it, the watched ones marked.
-    pub(super) fn remove(&self, pattern: &KeyPattern) -> Option<(u64, Vec<(Arc<Limit>, bool)>)> {
+    /// Takes a definition out.
+    pub(super) fn remove(&self, pattern: &KeyPattern) -> Option<Removed> {
         let mut table = self.write();
         let family = table.families.with_pattern(pattern)?;
         table.epoch += 1;
         let version = table.families[family].registered.version;
         let members: Vec<_> = table.slots.iter().filter(|(_, slot)| slot.family == family).map(|(at, _)| at).collect();
-        let mut gone = Vec::new();
+        let mut limits = Vec::new();
         for place in members {
             let key = table.slots[place].limit.key.clone();
             if table.families.covering(&key) == Some(family) {
                 let slot = table.take(place);
-                gone.push((slot.limit, slot.watched));
+                limits.push((slot.limit, slot.watched));
             } else {
                 // A better definition came since it was last used, and takes it over.
                 table.refresh(place);
             }
         }
         table.families.remove(family);
-        Some((version, gone))
+        Some(Removed { version, limits })
     }
 
     pub(super) fn watch(&self, key: &Key, watched: bool) {
@@ -235,8 +242,9 @@ impl Table {
         self.families[new].instances += 1;
         let slot = &mut self.slots[place];
         (slot.family, slot.epoch) = (new, self.epoch);
-        let registered = &self.families[new].registered;
         let mut state = slot.limit.lock();
+        self.families[new].note_pause(state.restraints.paused_until(Moment::START));
+        let registered = &self.families[new].registered;
         if !Arc::ptr_eq(&state.registered, registered) {
             (state.registered, state.standing) = (Arc::clone(registered), None);
         }
