@@ -1,8 +1,11 @@
 //! Where the books are kept: the contract of every backend.
 
 pub mod memory;
+#[cfg(feature = "tigerbeetle")]
+pub mod tigerbeetle;
 
 mod families;
+mod refusal;
 
 use std::sync::Arc;
 

@@ -1,0 +1,4 @@
+//! What needs a real TigerBeetle.
+
+mod servers;
+mod sharing;
