@@ -3,7 +3,6 @@
 mod bounds;
 mod changing;
 mod completing;
-mod differences;
 mod harness;
 mod leases;
 mod refusing;
@@ -11,7 +10,6 @@ mod reserving;
 mod restraining;
 mod storms;
 mod templates;
-mod time;
 
 use crate::support::within;
 
@@ -167,3 +165,9 @@ macro_rules! conformance_in_storms {
 
 conformance!(memory = harness::memory, VIRTUAL, #[tokio::test(start_paused = true)]);
 conformance_in_storms!(memory_on_threads = harness::memory);
+#[cfg(feature = "tigerbeetle")]
+conformance!(
+    tigerbeetle = harness::tigerbeetle, REAL, #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+);
+#[cfg(feature = "tigerbeetle")]
+conformance_in_storms!(tigerbeetle_on_threads = harness::tigerbeetle);

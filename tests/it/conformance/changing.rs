@@ -6,8 +6,7 @@ use std::sync::Arc;
 use tollgate::backends::{Applied, Registered, Settled};
 use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage};
 
-use super::harness::Harness;
-use super::time::LONG;
+use super::harness::{Harness, LONG};
 use crate::support::{bucket, checked, concurrency, key, one_of_each_kind, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use tollgate::policy::{DefinitionFields, LeaseError, LeaseId, Moment, Overage};
 
-use super::harness::Harness;
-use super::time::LONG;
+use super::harness::{Harness, LONG};
 use crate::support::{bucket, concurrency, key, one_of_each_kind, rolling};
 
 pub(crate) async fn concurrency_is_released_whatever_was_used(ledger: Harness) {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tollgate::policy::{Key, LimitState, Reason, Refusal};
 
-use super::harness::{Harness, denied};
-use super::time::LONG;
+use super::harness::{Harness, LONG, denied};
 use crate::support::{bucket, concurrency, one_of_each_kind, request, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];

@@ -2,8 +2,7 @@
 
 use tollgate::policy::{LeaseId, Reason, Reserve};
 
-use super::harness::Harness;
-use super::time::LONG;
+use super::harness::{Harness, LONG};
 use crate::support::{concurrency, one_of_each_kind, request, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];

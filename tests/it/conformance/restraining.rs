@@ -2,8 +2,7 @@
 
 use tollgate::policy::{DefinitionFields, LimitState, Mode, Refusal, Restraint};
 
-use super::harness::{Harness, denied};
-use super::time::LONG;
+use super::harness::{Harness, LONG, denied};
 use crate::support::{bucket, concurrency, one_of_each_kind, request, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
@@ -275,11 +274,11 @@ pub(crate) async fn an_instance_is_made_for_a_restraint_and_kept_until_its_end(l
     ledger.pause("t:paused", 2_000).await;
     let until = ledger.tighten("t:tight", 2, 2_000).await;
     ledger.just_before(now, 2_000 - ledger.differs.housekeeping_ms_max).await;
-    ledger.assert_swept_to(2).await;
+    ledger.assert_in_use(2).await;
     assert_eq!(ledger.code(&[("t:paused", 1)]).await, "limit_paused:t:paused");
     assert_eq!(ledger.code(&[("t:tight", 3)]).await, "");
     ledger.reach(until).await;
-    ledger.assert_swept_to(0).await;
+    ledger.assert_in_use(0).await;
 }
 
 pub(crate) async fn a_restraint_outlives_every_change_of_the_definition(ledger: Harness) {

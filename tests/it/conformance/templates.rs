@@ -6,8 +6,7 @@ use std::num::NonZeroU64;
 use tollgate::backends::DefinitionTotals;
 use tollgate::policy::{DefinitionFields, LimitState, Overage};
 
-use super::harness::Harness;
-use super::time::LONG;
+use super::harness::{Harness, LONG};
 use crate::support::{bucket, concurrency, key, request, rolling};
 
 pub(crate) async fn each_value_has_a_limit_of_its_own(ledger: Harness) {
@@ -109,13 +108,13 @@ pub(crate) async fn idle_instances_are_dropped(ledger: Harness) {
     let texts = ["c:1", "r:1", "b:1"];
     let lease = ledger.grant(&texts.map(|text| (text, 5))).await;
     let granted = ledger.now();
-    ledger.assert_swept_to(3).await;
+    ledger.assert_in_use(3).await;
     ledger.end(lease, &[]).await;
-    ledger.assert_swept_to(2).await; // What is charged is remembered until it is free again.
+    ledger.assert_in_use(2).await; // What is charged is remembered until it is free again.
     assert_eq!((ledger.available("c:1").await, ledger.available("r:1").await), (10, 5));
     ledger.at_refill(granted, 2_500, 5_000).await;
     ledger.at(granted, 3_000).await;
-    ledger.assert_swept_to(0).await;
+    ledger.assert_in_use(0).await;
     for text in texts {
         assert_eq!(ledger.available(text).await, 10, "{text}");
     }
@@ -129,16 +128,16 @@ pub(crate) async fn an_instance_in_debt_or_watched_is_kept(ledger: Harness) {
     let granted = ledger.now();
     ledger.backend.watch(&key("r:2"), true);
     ledger.at(granted, 1_000).await;
-    ledger.assert_swept_to(2).await;
+    ledger.assert_in_use(2).await;
     assert_eq!(ledger.usage("r:1").await.debt, 2);
     ledger.backend.watch(&key("r:2"), false);
-    ledger.assert_swept_to(1).await;
+    ledger.assert_in_use(1).await;
 }
 
 pub(crate) async fn limits_of_their_own_are_never_dropped(ledger: Harness) {
     ledger.put_all([concurrency("a", 1, 60), rolling("b", 1, 60), bucket("c", 1, 1, LONG)]).await;
     ledger.pass(1_000).await;
-    ledger.assert_swept_to(3).await;
+    ledger.assert_in_use(3).await;
 }
 
 pub(crate) async fn a_definition_counts_for_all_its_instances_also_those_that_are_gone(ledger: Harness) {
@@ -149,7 +148,7 @@ pub(crate) async fn a_definition_counts_for_all_its_instances_also_those_that_ar
         ledger.end(lease, &[(text, 13)]).await;
     }
     ledger.at(ledger.now(), 1_000).await;
-    ledger.assert_swept_to(0).await;
+    ledger.assert_in_use(0).await;
     let totals = ledger.totals();
     let DefinitionTotals { pattern, counters, .. } = &totals.definitions[0];
     assert_eq!(pattern.as_str(), "r:{x}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tollgate::policy::Moment;
 use tollgate::policy::retry_after::whole_ms;
 
-use super::harness::Harness;
+use super::Harness;
 
 /// Seconds of which no check sees the end: not even the first of the steps in which some ledgers refill a bucket.
 pub(crate) const LONG: u64 = 1_000_000_000;

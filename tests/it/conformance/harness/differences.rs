@@ -26,6 +26,9 @@ pub(crate) struct Differences {
     pub(crate) tells_only_what_frees: bool,
     /// How long housekeeping may take. It is done when asked for, or goes on beside the calls if it asks a cluster.
     pub(crate) housekeeping_ms_max: u64,
+    /// Whether an instance of a template is forgotten as soon as it is idle. In TigerBeetle it stays, and a server keeps
+    /// what it knows of it for a minute, rather than ask again at the next call.
+    pub(crate) forgets_idle_instances: bool,
     /// Whether it forgets a lease a while after its end. What TigerBeetle has booked is there for ever, and tells any
     /// server that the lease is over.
     pub(crate) forgets_leases: bool,
@@ -42,6 +45,7 @@ impl Differences {
         charges_shadow_beyond_capacity: true,
         tells_only_what_frees: true,
         housekeeping_ms_max: 0,
+        forgets_idle_instances: true,
         forgets_leases: true,
     };
 
@@ -56,6 +60,7 @@ impl Differences {
         charges_shadow_beyond_capacity: false,
         tells_only_what_frees: false,
         housekeeping_ms_max: 500,
+        forgets_idle_instances: false,
         forgets_leases: false,
     };
 }
