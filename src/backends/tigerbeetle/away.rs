@@ -6,19 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::limits::Limits;
 use crate::backends::memory::MemoryLedger;
-use crate::backends::{Backend, Observer, Registered, Reply, SessionStatus};
+use crate::backends::{Backend, LeaseView, Observer, Registered, Reply, SessionStatus};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::policy::{
-    Complete, Definition, Grant, Key, KeyPattern, Kind, LeaseError, Moment, Reason, Refusal, Renew, Reserve,
+    Complete, Definition, Grant, KeyPattern, Kind, LeaseError, LeaseId, Mode, Moment, Reason, Refusal, Renew, Reserve,
     WhenUnavailable,
 };
 
 /// The policies in force, and this server's own shares.
 pub(super) struct Away {
-    /// The limits of which this server has a share, with its capacity.
+    /// The limits that go on without the ledger, as this server counts them by itself.
     shares: MemoryLedger,
-    clock: Clock,
     denied: AtomicU64,
     allowed: AtomicU64,
     shared: AtomicU64,
@@ -26,8 +25,8 @@ pub(super) struct Away {
 
 impl Away {
     pub(super) fn new(settings: &Settings, clock: Clock, observer: Arc<dyn Observer>) -> Self {
-        let shares = MemoryLedger::new(clock.clone(), settings, observer);
-        Self { shares, clock, denied: AtomicU64::new(0), allowed: AtomicU64::new(0), shared: AtomicU64::new(0) }
+        let shares = MemoryLedger::new(clock, settings, observer);
+        Self { shares, denied: AtomicU64::new(0), allowed: AtomicU64::new(0), shared: AtomicU64::new(0) }
     }
 
     /// Takes a definition in, for later.
@@ -47,7 +46,7 @@ impl Away {
 
     /// Decides without the ledger, which is away because of `why`.
     pub(super) fn reserve(&self, request: &Reserve, limits: &Limits, why: &str) -> Result<Grant, Box<Refusal>> {
-        let mut shares = Vec::new();
+        let mut is_share = false;
         for amount in &request.amounts {
             let Some(registered) = limits.definition_of(&amount.key) else {
                 return Err(Box::new(Refusal::permanent(Reason::UnknownLimitKey(amount.key.clone()))));
@@ -58,33 +57,32 @@ impl Away {
                     return Err(Box::new(Refusal::permanent(Reason::BackendError(why.to_owned()))));
                 }
                 WhenUnavailable::Allow => {}
-                WhenUnavailable::LocalShare { .. } => shares.push(amount.clone()),
+                WhenUnavailable::LocalShare { .. } => is_share = true,
             }
         }
-        if shares.is_empty() {
-            self.allowed.fetch_add(1, Ordering::Relaxed);
-            let reserved_at_unix_ms = self.clock.unix_ms_at(self.clock.now());
-            return Ok(Grant { lease_id: request.lease_id, reserved_at_unix_ms });
-        }
-        let share = Reserve { amounts: shares.into_iter().collect(), ..request.clone() };
-        let answer = now(self.shares.reserve(&share));
-        let counter = if answer.is_ok() { &self.shared } else { &self.denied };
+        let answer = now(self.shares.reserve(request));
+        let counter = match (&answer, is_share) {
+            (Err(_), _) => &self.denied,
+            (Ok(_), true) => &self.shared,
+            (Ok(_), false) => &self.allowed,
+        };
         counter.fetch_add(1, Ordering::Relaxed);
         answer
     }
 
-    /// Ends what this server granted out of its own share; says whether it was such a lease.
-    pub(super) fn complete(&self, request: &Complete) -> Result<bool, LeaseError> {
-        let Ok(Some(lease)) = now(self.shares.lease(request.lease_id)) else { return Ok(false) };
-        let is_held = |key: &Key| lease.holds.iter().any(|hold| hold.key == *key);
-        let actuals = request.actuals.iter().filter(|actual| is_held(&actual.key)).cloned().collect();
-        now(self.shares.complete(&Complete { lease_id: request.lease_id, actuals })).map(|()| true)
+    /// A lease that was granted here.
+    pub(super) fn lease(&self, lease_id: LeaseId) -> Option<LeaseView> {
+        now(self.shares.lease(lease_id)).ok().flatten()
     }
 
-    /// The same for renewing.
-    pub(super) fn renew(&self, request: &Renew) -> Option<Result<Moment, LeaseError>> {
-        let lease = now(self.shares.lease(request.lease_id)).ok().flatten()?;
-        lease.is_live.then(|| now(self.shares.renew(request)))
+    /// Ends a lease that was granted here.
+    pub(super) fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
+        now(self.shares.complete(request))
+    }
+
+    /// Renews a lease that was granted here.
+    pub(super) fn renew(&self, request: &Renew) -> Result<Moment, LeaseError> {
+        now(self.shares.renew(request))
     }
 
     pub(super) fn tidy(&self) {
@@ -103,9 +101,13 @@ impl Away {
     }
 }
 
-/// The part of a limit that this server grants by itself; `None` if it grants none.
+/// The limit as this server counts it by itself: a part of it, or one that stops nobody. `None` if it grants nothing.
 fn share_of(definition: &Definition) -> Option<Definition> {
-    let WhenUnavailable::LocalShare { percent } = definition.when_unavailable else { return None };
+    let percent = match definition.when_unavailable {
+        WhenUnavailable::Deny => return None,
+        WhenUnavailable::Allow => return Some(Definition { mode: Mode::Shadow, ..definition.clone() }),
+        WhenUnavailable::LocalShare { percent } => percent,
+    };
     // At least one: a limit that admits nothing would be `deny`.
     let part = |whole: NonZeroU64| NonZeroU64::new(percent.of(whole.get())).unwrap_or(NonZeroU64::MIN);
     let kind = match definition.kind {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 use tigerbeetle_unofficial::{QueryFilter, Transfer};
+use tokio::sync::Semaphore;
 
 use super::chart::Chart;
 use super::leases::Leases;
@@ -14,7 +15,7 @@ use super::limits::Limits;
 use super::session::{Session, SessionError};
 use crate::backends::{BackendError, Observer};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Settings, TigerBeetleSettings};
 use crate::policy::{ExpiringTable, LeaseId, Reason, Refusal};
 
 /// How long the failed attempts of a reservation are remembered, and of how many.
@@ -69,6 +70,9 @@ pub(super) struct Books {
     pub(super) clock: Clock,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) counts: Counts,
+    /// A place for each completion that waits for the cluster to come back.
+    pub(super) patience: Arc<Semaphore>,
+    pub(super) patience_max: usize,
     /// The next attempt of reservations whose earlier ones failed: their ids are burned.
     attempts: Mutex<ExpiringTable<LeaseId, u32>>,
 }
@@ -76,12 +80,12 @@ pub(super) struct Books {
 impl Books {
     pub(super) fn new(
         session: Arc<Session>,
-        ledger: u32,
+        tigerbeetle: &TigerBeetleSettings,
         settings: &Settings,
         clock: Clock,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let chart = Chart::new(ledger);
+        let chart = Chart::new(tigerbeetle.ledger);
         Self {
             session,
             chart,
@@ -91,6 +95,8 @@ impl Books {
             clock,
             observer,
             counts: Counts::default(),
+            patience_max: tigerbeetle.in_flight_max,
+            patience: Arc::new(Semaphore::new(tigerbeetle.in_flight_max)),
             attempts: Mutex::new(ExpiringTable::new(ATTEMPT_MEMORY, ATTEMPTS_MAX)),
         }
     }

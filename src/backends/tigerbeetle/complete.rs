@@ -65,13 +65,18 @@ impl Books {
     /// Ends a lease; goes on trying while the cluster is away.
     pub(super) async fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
         let give_up_at = self.clock.now().after(PERSISTENCE);
+        let mut patience = None;
         loop {
-            match self.try_complete(request).await {
+            let trouble = match self.try_complete(request).await {
                 Ok(done) => return done,
-                Err(trouble @ Trouble::Fault(_)) => return Err(LeaseError::Backend(trouble.text())),
-                Err(trouble) if give_up_at < self.clock.now() => return Err(LeaseError::Backend(trouble.text())),
-                Err(_) => tokio::time::sleep(RETRY_DELAY).await,
+                Err(trouble) => trouble,
+            };
+            // As many may wait for the cluster as may be on their way to it.
+            patience = patience.or_else(|| Arc::clone(&self.patience).try_acquire_owned().ok());
+            if matches!(trouble, Trouble::Fault(_)) || patience.is_none() || give_up_at < self.clock.now() {
+                return Err(LeaseError::Backend(trouble.text()));
             }
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 

@@ -7,7 +7,7 @@ use tigerbeetle_unofficial::core::error::CreateAccountErrorKind;
 
 use super::books::{Books, Counts, Trouble};
 use crate::backends::SessionStatus;
-use crate::policy::{Complete, Key, Kind, LeaseError, Refusal, Restraint};
+use crate::policy::{Complete, Key, Kind, Refusal, Reserve, Restraint};
 
 impl Books {
     /// Makes what all limits share.
@@ -58,10 +58,18 @@ impl Books {
         }
     }
 
-    /// Gives back a grant that came when its caller was told otherwise.
-    pub(super) async fn give_back_late(&self, request: &Complete) -> Result<(), LeaseError> {
+    /// Gives back a grant that came when its caller had been told otherwise, or was gone.
+    pub(super) async fn give_back_late(&self, request: &Reserve) {
         self.counts.late.fetch_add(1, Ordering::Relaxed);
-        self.give_back(request).await
+        let nothing = Complete { lease_id: request.lease_id, actuals: request.amounts.zeroed() };
+        if let Err(error) = self.give_back(&nothing).await {
+            tracing::warn!(lease_id = %request.lease_id, %error, "a grant that nobody took ends by its own expiry");
+        }
+    }
+
+    /// Whether nothing is on its way, and no end of a lease waits for the cluster.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.session.status().in_flight == 0 && self.patience.available_permits() == self.patience_max
     }
 
     pub(super) fn status(&self) -> SessionStatus {

@@ -41,6 +41,10 @@ impl Leases {
         self.shard(id).get(&id).cloned()
     }
 
+    pub(super) fn has(&self, id: LeaseId) -> bool {
+        self.shard(id).contains_key(&id)
+    }
+
     /// Keeps a lease, if there is room.
     pub(super) fn put(&self, lease: LeaseRecord) {
         let mut shard = self.shard(lease.id);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::away::Away;
 use super::books::{Books, Trouble};
@@ -30,6 +30,10 @@ const ADMIN_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a pending decrease is tried again if nothing completes here.
 const DECREASE_RETRY: Duration = Duration::from_millis(250);
 
+/// How long the end waits for what is on its way.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+const CLOSE_POLL: Duration = Duration::from_millis(5);
+
 /// A ledger that many servers share. See [`Backend`] for what it does.
 pub struct TigerBeetleLedger {
     books: Arc<Books>,
@@ -53,7 +57,7 @@ impl TigerBeetleLedger {
     ) -> Result<Self, ConnectError> {
         let session = Session::connect(tigerbeetle, clock.clone()).await?;
         let away = Away::new(settings, clock.clone(), Arc::clone(&observer));
-        let books = Books::new(Arc::clone(&session), tigerbeetle.ledger, settings, clock, observer);
+        let books = Books::new(Arc::clone(&session), tigerbeetle, settings, clock, observer);
         let refused = |trouble: Trouble| ConnectError::Refused { ledger: tigerbeetle.ledger, problem: trouble.text() };
         books.make_shared_accounts().await.map_err(refused)?;
         let follower = Follower::new(session.cluster_ns());
@@ -104,48 +108,36 @@ impl TigerBeetleLedger {
     }
 }
 
-/// Reserves within the deadline. A grant that comes later, or whose caller is gone, is given back, unless its caller was
-/// told that it is granted all the same.
+/// Reserves within the deadline, or as the limits' policies say. A grant that comes later, or whose caller is gone, is
+/// given back.
 async fn reserve(books: Arc<Books>, away: Arc<Away>, request: Reserve) -> Result<Grant, Box<Refusal>> {
-    if let Health::Down(why) = books.session.health() {
+    let (session, request) = (Arc::clone(&books.session), Arc::new(request));
+    if session.is_away()
+        && let Health::Down(why) = session.health()
+    {
         return away.reserve(&request, &books.limits, &why);
     }
-    let request = Arc::new(request);
-    let (keep, kept) = oneshot::channel::<()>();
-    let work = {
-        let (books, request) = (Arc::clone(&books), Arc::clone(&request));
-        async move { books.reserve(&request).await }
-    };
-    let late = {
-        let (books, request) = (Arc::clone(&books), Arc::clone(&request));
-        move |answer: Result<Grant, Box<Refusal>>| {
-            if answer.is_ok() {
-                tokio::spawn(async move {
-                    if kept.await.is_err() {
-                        let nothing = Complete { lease_id: request.lease_id, actuals: request.amounts.zeroed() };
-                        let _ = books.give_back_late(&nothing).await;
-                    }
-                });
-            }
+    let (worker, asked) = (Arc::clone(&books), Arc::clone(&request));
+    let work = async move { worker.reserve(&asked).await };
+    let (giver, asked) = (Arc::clone(&books), Arc::clone(&request));
+    let late = move |answer: Result<Grant, Box<Refusal>>| {
+        if answer.is_ok() {
+            tokio::spawn(async move { giver.give_back_late(&asked).await });
         }
     };
-    let session = Arc::clone(&books.session);
-    match within_deadline(&session, work, late).await {
-        Ok(Err(refusal)) if matches!(refusal.reason, Reason::BackendError(_)) && session.is_away() => {
-            let Reason::BackendError(why) = &refusal.reason else { unreachable!("it was just matched") };
-            away.reserve(&request, &books.limits, why)
-        }
-        Ok(answer) => answer,
-        Err(late) => {
-            if !session.is_away() {
-                return Err(Box::new(Refusal::permanent(Reason::BackendError(late.to_string()))));
-            }
-            let answer = away.reserve(&request, &books.limits, &late.to_string());
-            if answer.is_ok() {
-                let _ = keep.send(());
-            }
-            answer
-        }
+    let answer = within_deadline(&session, work, late).await;
+    let why = match answer {
+        Ok(Err(refusal)) => match refusal.reason {
+            Reason::BackendError(why) => why,
+            _ => return Err(refusal),
+        },
+        Ok(granted) => return granted,
+        Err(late) => late.to_string(),
+    };
+    if session.is_away() {
+        away.reserve(&request, &books.limits, &why)
+    } else {
+        Err(Box::new(Refusal::permanent(Reason::BackendError(why))))
     }
 }
 
@@ -213,32 +205,33 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
-        match self.away.complete(request) {
-            Ok(true) => return Reply::Now(Ok(())),
-            Ok(false) => {}
-            Err(error) => return Reply::Now(Err(error)),
+        if self.away.lease(request.lease_id).is_some() {
+            return Reply::Now(self.away.complete(request));
         }
         let (books, request) = (Arc::clone(&self.books), request.clone());
         self.conclude(async move { books.complete(&request).await })
     }
 
     fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
-        let (books, request) = (Arc::clone(&self.books), request.clone());
-        if let Ok(true) = self.away.complete(&request) {
-            return Reply::Now(Ok(()));
+        if self.away.lease(request.lease_id).is_some() {
+            return Reply::Now(self.away.complete(request));
         }
+        let (books, request) = (Arc::clone(&self.books), request.clone());
         self.conclude(async move { books.give_back(&request).await })
     }
 
     fn renew(&self, request: &Renew) -> Reply<Result<Moment, LeaseError>> {
-        if let Some(answer) = self.away.renew(request) {
-            return Reply::Now(answer);
+        if self.away.lease(request.lease_id).is_some() {
+            return Reply::Now(self.away.renew(request));
         }
         let (books, request) = (Arc::clone(&self.books), *request);
         self.conclude(async move { books.renew(&request).await })
     }
 
     fn lease(&self, lease_id: LeaseId) -> Reply<Result<Option<LeaseView>, BackendError>> {
+        if let Some(lease) = self.away.lease(lease_id) {
+            return Reply::Now(Ok(Some(lease)));
+        }
         let books = Arc::clone(&self.books);
         self.ask(async move { books.lease_view(lease_id).await })
     }
@@ -297,6 +290,20 @@ impl Backend for TigerBeetleLedger {
 
     fn session(&self) -> Option<SessionStatus> {
         Some(self.away.add_to(self.books.status()))
+    }
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        let books = Arc::clone(&self.books);
+        Box::pin(async move {
+            let all_done = async {
+                while !books.is_quiet() {
+                    tokio::time::sleep(CLOSE_POLL).await;
+                }
+            };
+            if tokio::time::timeout(CLOSE_MAX, all_done).await.is_err() {
+                tracing::warn!("some ends of leases did not reach TigerBeetle; what they hold ends by its own expiry");
+            }
+        })
     }
 }
 

@@ -57,6 +57,9 @@ impl Books {
     pub(super) async fn reserve(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
         Counts::add(&self.counts.decided);
+        if self.leases.has(request.lease_id) {
+            return self.again(request).await;
+        }
         let lines = match self.lines(&request.amounts, true).await {
             Ok(lines) => lines,
             Err(refusal) => return self.own_answer(request, refusal).await,
