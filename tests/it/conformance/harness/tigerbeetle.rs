@@ -17,7 +17,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Books of their own in the server that tests share, with room for a storm of calls.
 pub(crate) async fn tigerbeetle() -> Harness {
-    let shared = Server::shared().await;
+    let shared = Server::shared_by(1).await;
     let way = TigerBeetleSettings { deadline: Duration::from_secs(30), in_flight_max: 20_000, ..shared.settings() };
     let (freed, clock) = (Arc::<Freed>::default(), Clock::start());
     let observer = Arc::<Freed>::clone(&freed);
