@@ -1,5 +1,5 @@
-//! Brings the ledger up to date with what is saved, and keeps note of what it has not taken. It may be away for minutes,
-//! and another server may have changed the same definitions.
+//! Brings the ledger up to date with what is saved, and keeps note of what it has not taken. It may be away for
+//! minutes, and another server may have changed the same definitions.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -214,7 +214,8 @@ impl Backend for Remote {
     }
 
     fn session(&self) -> Option<SessionStatus> {
-        Some(SessionStatus { in_flight_max: 4_096, timed_out: 7, ..SessionStatus::default() })
+        let away_since_ms = Some(1_500);
+        Some(SessionStatus { in_flight_max: 4_096, away_since_ms, timed_out: 7, ..SessionStatus::default() })
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {
