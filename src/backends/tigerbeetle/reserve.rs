@@ -75,6 +75,7 @@ impl Books {
             return self.own_answer(request, Box::new(refusal)).await;
         }
         let granted = self.attempts(request, &mut charges).await?;
+        charges.iter().for_each(|charge| charge.line.limit.admitted());
         self.count_shadows(&charges);
         Ok(granted)
     }
