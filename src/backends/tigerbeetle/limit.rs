@@ -1,5 +1,5 @@
-//! What this server knows of one limit. The balances are the ledger's; here is where they are, what the definition says,
-//! and what is this server's own: what a provider asked for, and what was counted.
+//! What this server knows of one limit. The balances are the ledger's; here is where they are, what the definition
+//! says, and what is this server's own: what a provider asked for, and what was counted.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
