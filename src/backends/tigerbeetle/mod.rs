@@ -24,6 +24,7 @@ mod lease;
 mod leases;
 mod ledger;
 mod limit;
+mod limit_table;
 mod limits;
 mod opening;
 mod recovery;
