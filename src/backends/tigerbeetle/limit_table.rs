@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn at(seconds: u64) -> Moment {
-        Moment::START.after(Duration::from_secs(seconds))
+        Moment::START.after(Duration::from_secs(1_000 + seconds))
     }
 
     #[test]
