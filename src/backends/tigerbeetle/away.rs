@@ -10,8 +10,8 @@ use crate::backends::{Backend, LeaseView, Observer, Registered, Reply, SessionSt
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::policy::{
-    Complete, Definition, Grant, KeyPattern, Kind, LeaseError, LeaseId, Mode, Moment, Reason, Refusal, Renew, Reserve,
-    WhenUnavailable,
+    Complete, Definition, Grant, Key, KeyPattern, Kind, LeaseError, LeaseId, Mode, Moment, Reason, Refusal, Renew,
+    Reserve, Restraint, WhenUnavailable,
 };
 
 /// The policies in force, and this server's own shares.
@@ -83,6 +83,11 @@ impl Away {
     /// Renews a lease that was granted here.
     pub(super) fn renew(&self, request: &Renew) -> Result<Moment, LeaseError> {
         now(self.shares.renew(request))
+    }
+
+    /// What a provider asks for holds without the ledger too.
+    pub(super) fn restrain(&self, key: &Key, restraint: Restraint) {
+        let _ = now(self.shares.restrain(key, restraint));
     }
 
     pub(super) fn tidy(&self) {

@@ -33,6 +33,8 @@ pub(super) struct State {
     pub(super) counters: Counters,
     /// It may owe something, which what frees pays first.
     pub(super) owes: bool,
+    /// It is in the list of those to be looked at for debts.
+    pub(super) is_listed: bool,
     /// The last tick that was sent.
     pub(super) ticked: u64,
     pub(super) used_at: Moment,
@@ -60,6 +62,7 @@ impl Limit {
             restraints: Restraints::default(),
             counters: Counters::default(),
             owes: false,
+            is_listed: false,
             ticked: 0,
             used_at: now,
         };
@@ -72,22 +75,27 @@ impl Limit {
 
     /// Its terms; `None` until it is open.
     pub(super) fn terms(&self, chart: &Chart, now: Moment) -> Option<Terms> {
+        let standing = self.lock().standing?;
+        Some(self.terms_of(standing, chart, now))
+    }
+
+    /// Its terms where it stands like this.
+    pub(super) fn terms_of(&self, standing: Standing, chart: &Chart, now: Moment) -> Terms {
         let mut state = self.lock();
-        let standing = state.standing?;
         state.used_at = now;
         state.restraints.expire(now);
         let Definition { mode, overage, .. } = state.registered.definition;
-        Some(Terms {
+        Terms {
             hash: self.hash,
             accounts: chart.accounts_of(self.hash, standing.generation),
             standing,
-            ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.rule_since_ns),
+            ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.since_ns),
             mode,
             overage,
             owes: state.owes && overage == Overage::Repay,
             paused_until: state.restraints.paused_until(now),
             withheld: state.restraints.withheld(),
-        })
+        }
     }
 
     /// The definition that this server wants.
@@ -98,6 +106,14 @@ impl Limit {
     /// The ledger is to be asked before the limit is used again.
     pub(super) fn close(&self) {
         self.lock().standing = None;
+    }
+
+    /// The same, unless somebody has asked since the log had this number of entries.
+    pub(super) fn close_if(&self, seq: u32) {
+        let mut state = self.lock();
+        if state.standing.is_some_and(|standing| standing.seq == seq) {
+            state.standing = None;
+        }
     }
 
     /// How long a caller is asked to wait that was refused: nobody knows when other servers' leases end.

@@ -5,8 +5,8 @@ use tigerbeetle_unofficial::Transfer;
 use tigerbeetle_unofficial::core::error::{CreateAccountErrorKind, CreateTransferErrorKind};
 
 use super::books::{Books, Trouble, Written};
-use super::chart::{Code, LimitAccounts, link};
-use super::definition_log::{self, Found, Standing, Step, Wanted, next_step};
+use super::chart::{Code, LimitAccounts};
+use super::definition_log::{self, Entry, Found, Standing, Step, Wanted, next_step};
 use super::limit::{Limit, Terms};
 use crate::policy::Kind;
 
@@ -26,15 +26,24 @@ enum Entered {
 impl Books {
     /// The terms of a limit, after it was made or changed in the ledger if need be.
     pub(super) async fn open(&self, limit: &Limit) -> Result<Terms, Trouble> {
+        if let Some(terms) = limit.terms(&self.chart, self.clock.now()) {
+            return Ok(terms);
+        }
+        let _turn = limit.opening.lock().await;
+        // Somebody else may have opened it meanwhile.
         match limit.terms(&self.chart, self.clock.now()) {
             Some(terms) => Ok(terms),
-            None => Ok(self.bring_up_to_date(limit).await?.0),
+            None => Ok(self.reconcile(limit).await?.0),
         }
     }
 
     /// Puts the definition of a limit in force; says beside its terms which newer version the ledger has, if any.
     pub(super) async fn bring_up_to_date(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
         let _turn = limit.opening.lock().await;
+        self.reconcile(limit).await
+    }
+
+    async fn reconcile(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
         for _ in 0..TRIES {
             let found = self.read_log(limit.hash).await?;
             let registered = limit.registered();
@@ -51,12 +60,13 @@ impl Books {
                 }
                 (Step::Begin { seq }, _) => self.begin(limit.hash, seq, &wanted).await?,
                 (Step::Change { seq, raise }, Found::Limit(standing)) => {
-                    let chain = self.raise(limit.hash, &standing, seq, &wanted, raise);
-                    self.enter(chain).await?;
+                    self.change(limit, standing, seq, &wanted, raise).await?;
                 }
                 (Step::Lower { seq, by }, Found::Limit(standing)) => {
-                    if self.lower(limit, &standing, seq, &wanted, by).await? == Entered::NotFree {
-                        self.enter(self.chart.entry(limit.hash, seq, Code::Lowering, &wanted).to_vec()).await?;
+                    if self.lower(limit, standing, seq, &wanted, by).await? == Entered::NotFree {
+                        let Standing { generation, capacity, .. } = standing;
+                        let entry = Entry::Lowering { generation, capacity };
+                        self.enter(limit, standing, self.chart.entry(limit.hash, seq, entry, &wanted)).await?;
                     }
                 }
                 (step, _) => unreachable!("{step:?} is of a limit that was found"),
@@ -69,7 +79,7 @@ impl Books {
     pub(super) async fn standing(&self, hash: u128) -> Result<Option<Standing>, Trouble> {
         match self.read_log(hash).await? {
             Found::Limit(standing) => Ok(Some(standing)),
-            Found::Nothing { .. } | Found::Incomplete => Ok(None),
+            Found::Nothing { .. } | Found::Garbled => Ok(None),
         }
     }
 
@@ -79,12 +89,12 @@ impl Books {
         if !terms.standing.is_decreasing() {
             return Ok(terms);
         }
-        let standing = &terms.standing;
+        let standing = terms.standing;
         let by = standing.capacity.get() - standing.wanted.get();
         match self.lower(limit, standing, standing.seq + 1, &standing.wanted(), by).await? {
             Entered::NotFree => Ok(terms),
             Entered::Written | Entered::TooLate => {
-                limit.close();
+                limit.close_if(standing.seq);
                 let settled = self.open(limit).await?;
                 self.tell_freed(limit);
                 Ok(settled)
@@ -96,8 +106,8 @@ impl Books {
     pub(super) async fn retire(&self, hash: u128, version: u64) -> Result<(), Trouble> {
         for _ in 0..TRIES {
             let Found::Limit(standing) = self.read_log(hash).await? else { return Ok(()) };
-            let entry = self.chart.retirement(hash, standing.seq + 1, version.max(standing.version));
-            if self.enter(vec![entry]).await? == Entered::Written {
+            let mut chain = vec![self.chart.retirement(hash, standing.seq + 1, version.max(standing.version))];
+            if entered(&self.write_chain(Vec::new(), &mut chain).await?)? == Entered::Written {
                 return Ok(());
             }
         }
@@ -106,22 +116,20 @@ impl Books {
 
     fn opened(&self, limit: &Limit, standing: Standing) -> Terms {
         let mut state = limit.lock();
-        if state.standing.map(|before| before.rule_seq) != Some(standing.rule_seq) {
+        if state.standing.map(|before| before.seq) != Some(standing.seq) {
             state.ticked = 0;
         }
         // Until somebody looked, it may owe something.
         state.owes = true;
         state.standing = Some(standing);
         drop(state);
-        limit.terms(&self.chart, self.clock.now()).expect("it was opened just now")
+        limit.terms_of(standing, &self.chart, self.clock.now())
     }
 
     async fn read_log(&self, hash: u128) -> Result<Found, Trouble> {
-        let mut transfers = self.marked(hash).await?;
-        transfers.reverse();
-        match definition_log::read(&transfers) {
-            Found::Incomplete => {
-                Err(Trouble::Fault("the ledger's log of this limit was not written by tollgate".to_owned()))
+        match definition_log::read(&self.last_entries(hash).await?) {
+            Found::Garbled => {
+                Err(Trouble::Fault("the ledger's log of this limit was not written by this release".to_owned()))
             }
             found => Ok(found),
         }
@@ -129,58 +137,62 @@ impl Books {
 
     async fn begin(&self, hash: u128, seq: u32, wanted: &Wanted) -> Result<(), Trouble> {
         let answer = self.session.create_accounts(self.chart.limit_accounts(hash, seq)).await?;
-        if let Some((_, kind)) = answer.value.iter().find(|(_, kind)| !matches!(kind, CreateAccountErrorKind::Exists)) {
+        let is_refusal = |kind: &CreateAccountErrorKind| !matches!(kind, CreateAccountErrorKind::Exists);
+        if let Some((_, kind)) = answer.value.iter().find(|(_, kind)| is_refusal(kind)) {
             return Err(Trouble::Fault(format!("the ledger refused to make an account: {kind:?}")));
         }
         let accounts = self.chart.accounts_of(hash, seq);
-        let mut chain = self.chart.entry(hash, seq, Code::Begin, wanted).to_vec();
+        let mut chain = self.chart.entry(hash, seq, Entry::Begin, wanted);
         chain.push(self.capacity_move(self.chart.operator, accounts.limit, wanted.capacity.get()));
-        self.enter(chain).await.map(drop)
+        entered(&self.write_chain(Vec::new(), &mut chain).await?).map(drop)
     }
 
-    fn raise(&self, hash: u128, standing: &Standing, seq: u32, wanted: &Wanted, by: u64) -> Vec<Transfer> {
-        let mut chain = self.chart.entry(hash, seq, Code::Change, wanted).to_vec();
-        if by != 0 {
-            let accounts = self.chart.accounts_of(hash, standing.generation);
-            chain.push(self.capacity_move(self.chart.operator, accounts.limit, by));
+    async fn change(
+        &self,
+        limit: &Limit,
+        standing: Standing,
+        seq: u32,
+        wanted: &Wanted,
+        raise: u64,
+    ) -> Result<(), Trouble> {
+        let generation = standing.generation;
+        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, wanted);
+        if raise != 0 {
+            let LimitAccounts { limit: account, spent, .. } = self.chart.accounts_of(limit.hash, generation);
+            chain.push(self.capacity_move(self.chart.operator, account, raise));
             if let Kind::TokenBucket { .. } = wanted.kind {
-                // It has to flow in.
-                let id = self.chart.ids.fresh(self.unix_ms());
-                let LimitAccounts { limit, spent, .. } = accounts;
-                chain.push(self.chart.posted(id, Code::Capacity, limit, spent, by.into()));
+                chain.push(self.capacity_move(account, spent, raise)); // It has to flow in.
             }
         }
-        chain
+        self.enter(limit, standing, chain).await.map(drop)
     }
 
     /// Takes capacity back if so much is free, in one step with the entry that says so.
     async fn lower(
         &self,
         limit: &Limit,
-        standing: &Standing,
+        standing: Standing,
         seq: u32,
         wanted: &Wanted,
         by: u64,
     ) -> Result<Entered, Trouble> {
-        let accounts = self.chart.accounts_of(limit.hash, standing.generation);
-        let mut transfers = Vec::new();
-        if let Some(terms) = limit.terms(&self.chart, self.clock.now()) {
-            self.prelude(limit, &terms, &mut transfers);
-        } else if let Kind::TokenBucket { .. } = standing.kind {
-            // It was not open here: what flowed back since is sent by whoever opens it.
-            limit.lock().ticked = 0;
-        }
-        let before = transfers.len();
-        transfers.extend(self.chart.entry(limit.hash, seq, Code::Change, wanted));
-        transfers.push(self.capacity_move(accounts.limit, self.chart.operator, by));
-        link(&mut transfers[before..]);
-        let written = self.write(transfers).await.inspect_err(|_| self.resend_refills(limit))?;
-        entered(&written, before)
+        let generation = standing.generation;
+        let accounts = self.chart.accounts_of(limit.hash, generation);
+        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, wanted);
+        chain.push(self.capacity_move(accounts.limit, self.chart.operator, by));
+        self.enter(limit, standing, chain).await
     }
 
-    async fn enter(&self, mut chain: Vec<Transfer>) -> Result<Entered, Trouble> {
-        link(&mut chain);
-        entered(&self.write(chain).await?, 0)
+    /// Writes an entry after another one. What flowed back by the old rule comes first: the ticks of the new one begin
+    /// with it.
+    async fn enter(&self, limit: &Limit, before: Standing, mut chain: Vec<Transfer>) -> Result<Entered, Trouble> {
+        let cluster_ns = self.session.cluster_ns();
+        let mut prelude = Vec::new();
+        let terms = limit.terms_of(before, &self.chart, self.clock.now());
+        self.prelude(limit, &terms, cluster_ns, &mut prelude);
+        let written = self.write_chain(prelude, &mut chain).await?;
+        self.arrived(limit, &terms, cluster_ns);
+        entered(&written)
     }
 
     fn capacity_move(&self, from: u128, to: u128, amount: u64) -> Transfer {
@@ -189,10 +201,10 @@ impl Books {
     }
 }
 
-/// What the failures of a packet say of the entry whose chain begins at `chain_at`.
-fn entered(written: &Written, chain_at: usize) -> Result<Entered, Trouble> {
+/// What became of the chain of an entry.
+fn entered(written: &Written) -> Result<Entered, Trouble> {
     use CreateTransferErrorKind as Kind;
-    match written.cause(chain_at).map(|(_, kind)| kind) {
+    match written.cause.map(|(_, kind)| kind) {
         None => Ok(Entered::Written),
         Some(Kind::ExceedsCredits) => Ok(Entered::NotFree),
         Some(kind) if is_there(kind) => Ok(Entered::TooLate),
