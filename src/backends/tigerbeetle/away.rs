@@ -70,6 +70,16 @@ impl Away {
         answer
     }
 
+    /// Whether it ever granted anything.
+    pub(super) fn has_granted(&self) -> bool {
+        self.allowed.load(Ordering::Relaxed) != 0 || self.shared.load(Ordering::Relaxed) != 0
+    }
+
+    /// The answer to a reservation of which it granted the lease.
+    pub(super) fn again(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
+        now(self.shares.reserve(request))
+    }
+
     /// A lease that was granted here.
     pub(super) fn lease(&self, lease_id: LeaseId) -> Option<LeaseView> {
         now(self.shares.lease(lease_id)).ok().flatten()

@@ -1,7 +1,8 @@
 //! The books: what this server keeps beside the ledger, and the way to it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -10,6 +11,7 @@ use tigerbeetle_unofficial::core::query_filter;
 use tigerbeetle_unofficial::{QueryFilter, Transfer, account};
 
 use super::chart::{Chart, link};
+use super::definition_log::Wanted;
 use super::ending::Ending;
 use super::leases::Leases;
 use super::limit::{Limit, Terms};
@@ -18,7 +20,7 @@ use super::session::{Session, SessionError};
 use crate::backends::{BackendError, Observer};
 use crate::clock::Clock;
 use crate::config::{Settings, TigerBeetleSettings};
-use crate::policy::{ExpiringTable, LeaseId, Reason, Refusal};
+use crate::policy::{ExpiringTable, KeyPattern, LeaseId, Reason, Refusal};
 
 /// How long the failed attempts of a reservation are remembered, and of how many.
 const ATTEMPT_MEMORY: Duration = Duration::from_secs(600);
@@ -45,6 +47,8 @@ pub(super) enum Trouble {
     Away(String),
     /// The way to the cluster broke: it may have been done.
     Lost(String),
+    /// The limit was deleted, with this version, by another server.
+    Deleted { version: u64 },
     /// What the ledger says makes no sense here.
     Fault(String),
 }
@@ -82,6 +86,8 @@ pub(super) struct Books {
     pub(super) detached: Arc<()>,
     /// Limits that were used since it was last looked whether they owe something.
     pub(super) repaying: Mutex<Vec<Arc<Limit>>>,
+    /// Templates of which other servers made newer ones.
+    newer_templates: Mutex<HashMap<KeyPattern, Wanted>>,
     is_closed: AtomicBool,
     /// The next attempt of reservations whose earlier ones failed: their ids are burned.
     attempts: Mutex<ExpiringTable<LeaseId, Attempts>>,
@@ -108,6 +114,7 @@ impl Books {
             ending: Ending::new(tigerbeetle.in_flight_max),
             detached: Arc::default(),
             repaying: Mutex::default(),
+            newer_templates: Mutex::default(),
             is_closed: AtomicBool::new(false),
             attempts: Mutex::new(ExpiringTable::new(ATTEMPT_MEMORY, ATTEMPTS_MAX)),
         }
@@ -165,13 +172,12 @@ impl Books {
     /// what it owes.
     pub(super) fn prelude(&self, limit: &Limit, terms: &Terms, cluster_ns: u64, transfers: &mut Vec<Transfer>) {
         if let Some(ticks) = terms.ticks {
-            let sent = limit.lock().ticked;
-            for tick in ticks.due(sent, cluster_ns) {
-                let amount = ticks.amount(tick);
-                if amount != 0 {
-                    transfers.push(self.chart.refill(terms, tick, amount));
-                }
-            }
+            let state = limit.lock();
+            let is_same = state.standing.is_some_and(|standing| standing.seq == terms.standing.seq);
+            let sent = if is_same { state.ticked } else { 0 };
+            drop(state);
+            let refills = ticks.due(sent, cluster_ns).map(|(tick, amount)| self.chart.refill(terms, tick, amount));
+            transfers.extend(refills);
         }
         if terms.owes {
             transfers.push(self.chart.collect(&terms.accounts, self.unix_ms()));
@@ -207,6 +213,10 @@ impl Books {
             drop(repaying);
             limit.lock().is_listed = false;
         }
+    }
+
+    pub(super) fn newer_templates(&self) -> MutexGuard<'_, HashMap<KeyPattern, Wanted>> {
+        self.newer_templates.lock().expect("nothing under this lock panics but a broken invariant")
     }
 
     /// From now on nothing waits for the cluster any more.
@@ -250,15 +260,14 @@ impl Trouble {
     pub(super) fn refusal(self, settings: &Settings) -> Box<Refusal> {
         Box::new(match self {
             Self::Overloaded => settings.overloaded(),
-            Self::Away(reason) | Self::Lost(reason) | Self::Fault(reason) => {
-                Refusal::permanent(Reason::BackendError(reason))
-            }
+            trouble => Refusal::permanent(Reason::BackendError(trouble.text())),
         })
     }
 
     pub(super) fn text(self) -> String {
         match self {
             Self::Overloaded => "too many requests to the ledger are in flight; try again".to_owned(),
+            Self::Deleted { .. } => "another server of the group deleted this limit; put it again".to_owned(),
             Self::Away(reason) | Self::Lost(reason) | Self::Fault(reason) => reason,
         }
     }

@@ -56,6 +56,8 @@ pub(super) enum Code {
     BucketSpend = 18,
     /// A hold that only a shadow limit would have refused: it is booked beside the limit.
     UnchargedHold = 19,
+    /// The same for a slot, which a completion releases and a renewal prolongs.
+    UnchargedSlot = 22,
     Finish = 20,
     Taken = 21,
     /// What a bucket gets back.
@@ -70,7 +72,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Begin,
         Self::Change,
         Self::Lowering,
@@ -83,6 +85,7 @@ impl Code {
         Self::ConcurrencyHold,
         Self::BucketSpend,
         Self::UnchargedHold,
+        Self::UnchargedSlot,
         Self::Finish,
         Self::Taken,
         Self::Refill,
@@ -93,6 +96,16 @@ impl Code {
         Self::Guard,
         Self::InForce,
     ];
+
+    /// Whether such a hold is charged to its limit.
+    pub(super) fn is_charged(self) -> bool {
+        !matches!(self, Self::UnchargedHold | Self::UnchargedSlot)
+    }
+
+    /// Whether such a hold is one of what is held at once.
+    pub(super) fn is_slot(self) -> bool {
+        matches!(self, Self::ConcurrencyHold | Self::UnchargedSlot)
+    }
 
     pub(super) fn of(transfer: &Transfer) -> Option<Self> {
         Self::ALL.into_iter().find(|code| *code as u16 == transfer.code())
@@ -167,7 +180,7 @@ impl Chart {
     /// Holds `amount` for so many seconds.
     pub(super) fn pending(&self, id: u128, code: Code, from: u128, amount: u128, timeout_seconds: u32) -> Transfer {
         assert_ne!(timeout_seconds, 0, "the cluster takes 0 for a hold that never ends");
-        let to = if code == Code::UnchargedHold { self.leases } else { self.operator };
+        let to = if code.is_charged() { self.operator } else { self.leases };
         self.posted(id, code, from, to, amount).with_flags(transfer::Flags::PENDING).with_timeout(timeout_seconds)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tigerbeetle_unofficial::Account;
 use tigerbeetle_unofficial::core::error::CreateAccountErrorKind;
 
 use super::books::{Books, Counts, Trouble};
@@ -14,9 +15,9 @@ use crate::policy::{Complete, Key, Kind, Moment, Refusal, Reserve, Restraint};
 const GIVE_BACK_DELAY: Duration = Duration::from_secs(1);
 
 impl Books {
-    /// Makes what all limits share.
-    pub(super) async fn make_shared_accounts(&self) -> Result<(), Trouble> {
-        let answer = self.session.create_accounts(self.chart.shared_accounts()).await?;
+    /// Makes accounts; those that are there already are no failure.
+    pub(super) async fn make_accounts(&self, accounts: Vec<Account>) -> Result<(), Trouble> {
+        let answer = self.session.create_accounts(accounts).await?;
         match answer.value.iter().find(|(_, kind)| !matches!(kind, CreateAccountErrorKind::Exists)) {
             None => Ok(()),
             Some((_, kind)) => Err(Trouble::Fault(format!("it refused to make an account: {kind:?}"))),

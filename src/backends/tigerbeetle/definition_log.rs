@@ -34,7 +34,7 @@ impl Standing {
 
     /// What the last entry says.
     pub(super) fn wanted(&self) -> Wanted {
-        Wanted { kind: self.kind, capacity: self.wanted, version: self.version }
+        Wanted { kind: self.kind, capacity: self.wanted, version: self.version, is_exact: true }
     }
 }
 
@@ -44,13 +44,16 @@ pub(super) struct Wanted {
     pub(super) kind: Kind,
     pub(super) capacity: NonZeroU64,
     pub(super) version: u64,
+    /// Of one limit by itself: older than its deletion it stays deleted. What a template says of its instances holds
+    /// where the limit of its own was deleted.
+    pub(super) is_exact: bool,
 }
 
 /// What the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing was ever defined, or it was deleted; the last entry has this number.
-    Nothing { seq: u32 },
+    /// Nothing was ever defined, or what had this version was deleted; the last entry has this number.
+    Nothing { seq: u32, deleted_version: Option<u64> },
     /// This is in force.
     Limit(Standing),
     /// What was written is no entry.
@@ -75,12 +78,14 @@ pub(super) enum Step {
 /// Reads the last transfers of a log, the last one first. An entry says all there is to say of a limit, so that none
 /// before it has to be read.
 pub(super) fn read(transfers: &[Transfer]) -> Found {
-    let Some(seq) = transfers.first().map(Transfer::user_data_32) else { return Found::Nothing { seq: 0 } };
+    let Some(seq) = transfers.first().map(Transfer::user_data_32) else {
+        return Found::Nothing { seq: 0, deleted_version: None };
+    };
     let parts = transfers.iter().take_while(|transfer| transfer.user_data_32() == seq);
     let (mut head, mut rule, mut in_force) = (None, None, None);
     for part in parts {
         match Code::of(part) {
-            Some(Code::Retired) => return Found::Nothing { seq },
+            Some(Code::Retired) => return Found::Nothing { seq, deleted_version: Some(part.user_data_64()) },
             Some(code @ (Code::Begin | Code::Change | Code::Lowering)) => head = Some((code, part)),
             Some(Code::InForce) => in_force = capacity_of(part),
             Some(code) => rule = kind_of(code, part).map(|kind| (kind, (part.user_data_64() >> 32) as u32)),
@@ -97,10 +102,13 @@ pub(super) fn read(transfers: &[Transfer]) -> Found {
 
 /// What has to be written so that this is in force. Of two with one version the first stays.
 pub(super) fn next_step(found: &Found, wanted: &Wanted) -> Step {
-    let Wanted { kind, capacity, version } = *wanted;
+    let Wanted { kind, capacity, version, is_exact } = *wanted;
     let standing = match found {
         Found::Limit(standing) => standing,
-        Found::Nothing { seq } => return Step::Begin { seq: seq + 1 },
+        Found::Nothing { deleted_version: Some(deleted), .. } if is_exact && version <= *deleted => {
+            return Step::Superseded { version: *deleted };
+        }
+        Found::Nothing { seq, .. } => return Step::Begin { seq: seq + 1 },
         Found::Garbled => unreachable!("nothing is written to a log that is not understood"),
     };
     let is_same = standing.kind == kind && standing.wanted == capacity;
@@ -136,7 +144,7 @@ pub(super) enum Entry {
 impl Chart {
     /// The transfers of an entry.
     pub(super) fn entry(&self, key: u128, seq: u32, entry: Entry, wanted: &Wanted) -> Vec<Transfer> {
-        let Wanted { kind, capacity, version } = *wanted;
+        let Wanted { kind, capacity, version, .. } = *wanted;
         let record = |part, code, amount: Option<NonZeroU64>, user_data_64| {
             let id = self.ids.entry(part, key, seq);
             let amount = amount.map_or(0, |amount| u128::from(amount.get()));

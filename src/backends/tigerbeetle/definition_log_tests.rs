@@ -27,7 +27,7 @@ fn definition(kind: &str, capacity: u64, period: u64) -> Definition {
 }
 
 fn wanted(definition: &Definition, version: u64) -> Wanted {
-    Wanted { kind: definition.kind, capacity: definition.capacity, version }
+    Wanted { kind: definition.kind, capacity: definition.capacity, version, is_exact: true }
 }
 
 fn step(found: &Found, definition: &Definition, version: u64) -> Step {
@@ -55,7 +55,7 @@ fn capacity(capacity: u64) -> NonZeroU64 {
 fn the_last_entry_says_what_is_in_force_and_what_is_wanted() {
     let (ten, five) = (definition("rolling", 10, 60), definition("rolling", 5, SECONDS_MAX));
     let bucket = definition("token_bucket", 8, 9);
-    assert_eq!(read(&[]), Found::Nothing { seq: 0 });
+    assert_eq!(read(&[]), Found::Nothing { seq: 0, deleted_version: None });
     let (wanted, generation) = (capacity(10), 1);
     let begun = Standing { seq: 1, generation, version: 4, kind: ten.kind, wanted, capacity: wanted, since_ns: 0 };
     let begin = (Some(Entry::Begin), &ten, 4);
@@ -68,7 +68,7 @@ fn the_last_entry_says_what_is_in_force_and_what_is_wanted() {
     let entries = [begin, (Some(waiting), &five, 6), (Some(Entry::Change { generation }), &five, 6)];
     assert_eq!(read(&log(&entries)), Found::Limit(lowered));
     assert!(!lowered.is_decreasing());
-    assert_eq!(read(&log(&[begin, (None, &ten, 7)])), Found::Nothing { seq: 2 });
+    assert_eq!(read(&log(&[begin, (None, &ten, 7)])), Found::Nothing { seq: 2, deleted_version: Some(7) });
     let anew = [begin, (None, &ten, 7), (Some(Entry::Begin), &bucket, 2)];
     let Found::Limit(standing) = read(&log(&anew)) else { panic!("it begins anew") };
     assert_eq!((standing.seq, standing.generation, standing.kind), (3, 3, bucket.kind));
@@ -89,7 +89,12 @@ fn half_an_entry_is_none() {
 fn the_newer_version_wins_and_the_first_of_two_with_one_version_stays() {
     let (ten, five) = (definition("rolling", 10, 60), definition("rolling", 5, 60));
     let found = read(&log(&[(Some(Entry::Begin), &ten, 4)]));
-    assert_eq!(step(&Found::Nothing { seq: 3 }, &ten, 1), Step::Begin { seq: 4 });
+    assert_eq!(step(&Found::Nothing { seq: 3, deleted_version: None }, &ten, 1), Step::Begin { seq: 4 });
+    let deleted = Found::Nothing { seq: 3, deleted_version: Some(5) };
+    assert_eq!(step(&deleted, &ten, 5), Step::Superseded { version: 5 }, "the deletion is newer");
+    assert_eq!(step(&deleted, &ten, 6), Step::Begin { seq: 4 });
+    let of_template = Wanted { is_exact: false, ..wanted(&ten, 1) };
+    assert_eq!(next_step(&deleted, &of_template), Step::Begin { seq: 4 });
     assert_eq!(step(&found, &ten, 4), Step::Keep);
     assert_eq!(step(&found, &five, 4), Step::Superseded { version: 4 });
     for version in [0, 3] {

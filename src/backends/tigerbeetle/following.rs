@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tigerbeetle_unofficial::account;
+use tigerbeetle_unofficial::{Transfer, account};
 
 use super::books::{Books, Counts, PACKET_MAX, Trouble};
 use super::definition_log::is_entry;
 use super::limit::{Limit, Terms};
+use crate::backends::Registered;
 use crate::policy::Moment;
 
 /// How often the log is read, and debts are looked for.
@@ -101,8 +102,14 @@ impl Books {
             let Some(last) = entries.last() else { return Ok(()) };
             follower.log_read_to_ns.store(last.as_raw().timestamp, Ordering::Relaxed);
             for entry in entries.iter().filter(|entry| is_entry(entry)) {
-                let Some(limit) = self.limits.with_hash(entry.user_data_128()) else { continue };
-                let is_news = limit.lock().standing.is_some_and(|standing| standing.seq < entry.user_data_32());
+                let Some(limit) = self.limits.with_hash(entry.user_data_128()) else {
+                    self.follow_template_entry(entry).await?;
+                    continue;
+                };
+                let mut state = limit.lock();
+                let is_news = state.newest_seq < entry.user_data_32();
+                state.newest_seq = state.newest_seq.max(entry.user_data_32());
+                drop(state);
                 if is_news {
                     limit.close();
                     self.tell_freed(&limit);
@@ -112,6 +119,20 @@ impl Books {
                 return Ok(());
             }
         }
+    }
+
+    /// A template that another server made newer holds for what comes of it here too.
+    async fn follow_template_entry(&self, entry: &Transfer) -> Result<(), Trouble> {
+        let is_it = |registered: &Registered| {
+            let pattern = &registered.definition.pattern;
+            pattern.is_template() && self.chart.ids.pattern(pattern) == entry.user_data_128()
+        };
+        let definitions = self.limits.families(|family| Arc::clone(&family.registered));
+        let Some(registered) = definitions.into_iter().find(|registered| is_it(registered)) else { return Ok(()) };
+        if registered.version < entry.user_data_64() && self.bring_template_up_to_date(&registered).await?.is_some() {
+            self.limits.close_all_of(&registered.definition.pattern);
+        }
+        Ok(())
     }
 
     /// What another server used beyond is paid from what frees here too.

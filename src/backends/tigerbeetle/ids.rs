@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::policy::{Key, LeaseId};
+use crate::policy::{Key, KeyPattern, LeaseId};
 
 const LOW_BITS: u32 = 80;
 /// A lease has at most 32 holds.
@@ -34,6 +34,11 @@ impl Ids {
     /// What stands for a key in transfers, which have no room for its text.
     pub(super) fn key(self, key: &Key) -> u128 {
         self.hash("key", &[key.as_str().as_bytes()])
+    }
+
+    /// The same for a template.
+    pub(super) fn pattern(self, pattern: &KeyPattern) -> u128 {
+        self.hash("pattern", &[pattern.as_str().as_bytes()])
     }
 
     /// An account of the limit whose incarnation began with this entry of its log.

@@ -71,6 +71,9 @@ pub(super) async fn reserve(books: Arc<Books>, away: Arc<Away>, request: Reserve
     {
         return away.reserve(&request, &books.limits, &why);
     }
+    if away.has_granted() && away.lease(request.lease_id).is_some_and(|lease| lease.is_live) {
+        return away.again(&request); // It was granted while the cluster was away.
+    }
     let is_unknown = Arc::new(AtomicBool::new(false));
     let work = {
         let (books, request, is_unknown) = (Arc::clone(&books), Arc::clone(&request), Arc::clone(&is_unknown));

@@ -60,7 +60,7 @@ impl LeaseRecord {
 
     /// Whether what is remembered of it can be gone by: another server may have renewed what seems to have ended.
     pub(super) fn is_sure(&self, now_ns: u64) -> bool {
-        let has_ended = |hold: &Held| hold.code == Code::ConcurrencyHold && !hold.is_live(now_ns);
+        let has_ended = |hold: &Held| hold.code.is_slot() && !hold.is_live(now_ns);
         self.is_finished || (self.is_live(now_ns) && !self.holds.iter().any(has_ended))
     }
 
@@ -137,7 +137,7 @@ fn is_void(transfer: &Transfer) -> bool {
 pub(super) fn held(transfer: &Transfer) -> Option<Held> {
     let code = Code::of(transfer)?;
     let seconds = match code {
-        Code::RollingHold | Code::ConcurrencyHold | Code::UnchargedHold => transfer.timeout(),
+        Code::RollingHold | Code::ConcurrencyHold | Code::UnchargedHold | Code::UnchargedSlot => transfer.timeout(),
         Code::BucketSpend => transfer.user_data_32() >> LIFETIME_SHIFT,
         _ => return None,
     };

@@ -67,7 +67,7 @@ impl TigerBeetleLedger {
         let books = Books::new(Arc::clone(&session), tigerbeetle, settings, clock, observer);
         let refused = |trouble: Trouble| ConnectError::Refused { ledger: tigerbeetle.ledger, problem: trouble.text() };
         let silent = |_| Trouble::Lost("it stopped to answer".to_owned());
-        let made = tokio::time::timeout(FIRST_ACCOUNTS_MAX, books.make_shared_accounts()).await;
+        let made = tokio::time::timeout(FIRST_ACCOUNTS_MAX, books.make_accounts(books.chart.shared_accounts())).await;
         made.map_err(silent).flatten().map_err(refused)?;
         let (books, runtime) = (Arc::new(books), Handle::current());
         runtime.spawn(keep_up(Arc::downgrade(&books), Follower::new(session.cluster_ns())));
@@ -86,17 +86,24 @@ impl Backend for TigerBeetleLedger {
         }
         self.away.apply(registered);
         self.retiring.forget(&registered.definition.pattern);
-        let Some(key) = registered.definition.pattern.as_key() else {
-            return Reply::Now(Ok(Applied::InForce(LimitState::Active)));
-        };
-        let books = Arc::clone(&self.books);
+        let (books, registered) = (Arc::clone(&self.books), Arc::clone(registered));
         self.administer(async move {
+            let newer = |version| Applied::Superseded { version };
+            let Some(key) = registered.definition.pattern.as_key() else {
+                let superseding = books.bring_template_up_to_date(&registered).await?;
+                return Ok(superseding.map_or(Applied::InForce(LimitState::Active), newer));
+            };
             let Ok(limit) = books.limits.resolve(&key, books.clock.now()) else {
                 return Ok(Applied::InForce(LimitState::Active)); // Deleted meanwhile.
             };
-            let (terms, newer) = books.bring_up_to_date(&limit).await?;
-            books.tell_freed(&limit);
-            Ok(newer.map_or(Applied::InForce(terms.state()), |version| Applied::Superseded { version }))
+            match books.bring_up_to_date(&limit).await {
+                Ok((terms, superseding)) => {
+                    books.tell_freed(&limit);
+                    Ok(superseding.map_or(Applied::InForce(terms.state()), newer))
+                }
+                Err(Trouble::Deleted { version }) => Ok(newer(version)),
+                Err(trouble) => Err(trouble),
+            }
         })
     }
 

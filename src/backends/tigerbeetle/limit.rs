@@ -11,6 +11,9 @@ use super::ticks::Ticks;
 use crate::backends::Registered;
 use crate::policy::{Counters, Definition, Key, Kind, LimitState, Mode, Moment, Overage, Restraints, retry_after};
 
+/// How long it is known of a limit whether it owes something: other servers may make it owe.
+const DEBT_KNOWN: Duration = Duration::from_secs(2);
+
 /// One limit.
 #[derive(Debug)]
 pub(super) struct Limit {
@@ -33,9 +36,13 @@ pub(super) struct State {
     pub(super) counters: Counters,
     /// It may owe something, which what frees pays first.
     pub(super) owes: bool,
+    /// When that was last looked at.
+    pub(super) looked_at: Moment,
     /// It is in the list of those to be looked at for debts.
     pub(super) is_listed: bool,
-    /// The last tick that was sent.
+    /// The number of the last entry of its log that anybody has seen.
+    pub(super) newest_seq: u32,
+    /// The last tick that was sent by the rule in force.
     pub(super) ticked: u64,
     pub(super) used_at: Moment,
 }
@@ -62,7 +69,9 @@ impl Limit {
             restraints: Restraints::default(),
             counters: Counters::default(),
             owes: false,
+            looked_at: Moment::START,
             is_listed: false,
+            newest_seq: 0,
             ticked: 0,
             used_at: now,
         };
@@ -92,7 +101,7 @@ impl Limit {
             ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.since_ns),
             mode,
             overage,
-            owes: state.owes && overage == Overage::Repay,
+            owes: state.owes || (overage == Overage::Repay && DEBT_KNOWN < now.since(state.looked_at)),
             paused_until: state.restraints.paused_until(now),
             withheld: state.restraints.withheld(),
         }
@@ -106,6 +115,11 @@ impl Limit {
     /// The ledger is to be asked before the limit is used again.
     pub(super) fn close(&self) {
         self.lock().standing = None;
+    }
+
+    /// Whether nobody has seen a later entry of its log than this one.
+    pub(super) fn has_newest(&self, seq: u32) -> bool {
+        self.lock().newest_seq <= seq
     }
 
     /// The same, unless somebody has asked since the log had this number of entries.

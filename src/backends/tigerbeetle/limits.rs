@@ -114,6 +114,13 @@ impl Limits {
         Some(Removed { version, limits })
     }
 
+    /// The ledger is to be asked before limits of this definition are used again.
+    pub(super) fn close_all_of(&self, pattern: &KeyPattern) {
+        let table = self.read();
+        let Some(family) = table.families.with_pattern(pattern) else { return };
+        table.slots.iter().filter(|(_, slot)| slot.family == family).for_each(|(_, slot)| slot.limit.close());
+    }
+
     pub(super) fn watch(&self, key: &Key, watched: bool) {
         let mut table = self.write();
         let Some(place) = table.by_key.get(key).copied() else { return };

@@ -2,13 +2,14 @@
 //! be done again, by any server, and takes effect once.
 
 use tigerbeetle_unofficial::Transfer;
-use tigerbeetle_unofficial::core::error::{CreateAccountErrorKind, CreateTransferErrorKind};
+use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Trouble, Written};
 use super::chart::{Code, LimitAccounts};
 use super::definition_log::{self, Entry, Found, Standing, Step, Wanted, next_step};
 use super::limit::{Limit, Terms};
-use crate::policy::Kind;
+use crate::backends::Registered;
+use crate::policy::{Definition, KeyPattern, Kind};
 
 /// How often another server may be faster before this one gives up for now.
 const TRIES: usize = 16;
@@ -21,6 +22,8 @@ enum Entered {
     TooLate,
     /// So much is not free now.
     NotFree,
+    /// The number is used up without an entry: the next one is to be tried.
+    Burned,
 }
 
 impl Books {
@@ -44,35 +47,90 @@ impl Books {
     }
 
     async fn reconcile(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
+        let mut burned = 0;
         for _ in 0..TRIES {
             let found = self.read_log(limit.hash).await?;
             let registered = limit.registered();
-            let (definition, version) = (&registered.definition, registered.version);
-            let wanted = Wanted { kind: definition.kind, capacity: definition.capacity, version };
-            match (next_step(&found, &wanted), found) {
-                (Step::Keep, Found::Limit(standing)) => return Ok((self.opened(limit, standing), None)),
-                (Step::Superseded { version }, Found::Limit(standing)) => {
+            let wanted = self.wanted(&registered);
+            let entered = match (next_step(&found, &wanted), found) {
+                (Step::Keep, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
+                    return Ok((self.opened(limit, standing), None));
+                }
+                (Step::Superseded { version }, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
                     tracing::warn!(
                         key = %limit.key, own_version = registered.version, ledger_version = version,
                         "the ledger has a newer definition of this limit, which is followed"
                     );
                     return Ok((self.opened(limit, standing), Some(version)));
                 }
-                (Step::Begin { seq }, _) => self.begin(limit.hash, seq, &wanted).await?,
+                (Step::Keep | Step::Superseded { .. }, Found::Limit(_)) => continue, // There is a newer entry by now.
+                (Step::Superseded { version }, _) => return Err(Trouble::Deleted { version }),
+                (Step::Begin { seq }, found) => self.begin(limit.hash, seq + burned, &found, &wanted).await?,
                 (Step::Change { seq, raise }, Found::Limit(standing)) => {
-                    self.change(limit, standing, seq, &wanted, raise).await?;
+                    self.change(limit, standing, seq + burned, &wanted, raise).await?
                 }
                 (Step::Lower { seq, by }, Found::Limit(standing)) => {
-                    if self.lower(limit, standing, seq, &wanted, by).await? == Entered::NotFree {
-                        let Standing { generation, capacity, .. } = standing;
-                        let entry = Entry::Lowering { generation, capacity };
-                        self.enter(limit, standing, self.chart.entry(limit.hash, seq, entry, &wanted)).await?;
+                    let seq = seq + burned;
+                    match self.lower(limit, standing, seq, &wanted, by).await? {
+                        Entered::NotFree => {
+                            let Standing { generation, capacity, .. } = standing;
+                            let entry = Entry::Lowering { generation, capacity };
+                            self.enter(limit, standing, self.chart.entry(limit.hash, seq, entry, &wanted)).await?
+                        }
+                        entered => entered,
                     }
                 }
                 (step, _) => unreachable!("{step:?} is of a limit that was found"),
-            }
+            };
+            burned = if entered == Entered::Burned { burned + 1 } else { 0 };
         }
         Err(Trouble::Fault(format!("the definition of `{}` changes faster than it can be put in force", limit.key)))
+    }
+
+    /// Writes a template to the ledger, where it has a log and no account; says which newer version is there, if any.
+    pub(super) async fn bring_template_up_to_date(&self, registered: &Registered) -> Result<Option<u64>, Trouble> {
+        let pattern = &registered.definition.pattern;
+        let (hash, mut burned) = (self.chart.ids.pattern(pattern), 0);
+        for _ in 0..TRIES {
+            let found = self.read_log(hash).await?;
+            let wanted = Wanted { is_exact: true, ..own(registered) };
+            let (seq, entry) = match (next_step(&found, &wanted), found) {
+                (Step::Keep, _) => {
+                    self.follow_template(pattern, None);
+                    return Ok(None);
+                }
+                (Step::Superseded { version }, found) => {
+                    let newer = if let Found::Limit(standing) = found { Some(standing.wanted()) } else { None };
+                    self.follow_template(pattern, newer);
+                    return Ok(Some(version));
+                }
+                (Step::Begin { seq }, _) => (seq, Entry::Begin),
+                (Step::Change { seq, .. } | Step::Lower { seq, .. }, Found::Limit(standing)) => {
+                    (seq, Entry::Change { generation: standing.generation })
+                }
+                (step, _) => unreachable!("{step:?} is of a template that was found"),
+            };
+            let mut chain = self.chart.entry(hash, seq + burned, entry, &wanted);
+            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            burned = if entered(&written)? == Entered::Burned { burned + 1 } else { 0 };
+        }
+        Err(Trouble::Fault(format!("the template `{pattern}` changes faster than it can be put in force")))
+    }
+
+    /// What is to be in force for limits of this definition: where another server has a newer template, that one.
+    fn wanted(&self, registered: &Registered) -> Wanted {
+        let own = own(registered);
+        let newer = self.newer_templates().get(&registered.definition.pattern).copied();
+        let is_of_kind = |newer: &Wanted| newer.kind.name() == own.kind.name() && own.version <= newer.version;
+        newer.filter(is_of_kind).map_or(own, |newer| Wanted { is_exact: false, ..newer })
+    }
+
+    fn follow_template(&self, pattern: &KeyPattern, newer: Option<Wanted>) {
+        let mut templates = self.newer_templates();
+        match newer {
+            Some(newer) => drop(templates.insert(pattern.clone(), newer)),
+            None => drop(templates.remove(pattern)),
+        }
     }
 
     /// What the ledger knows of a limit that this server need not have; changes nothing.
@@ -93,7 +151,7 @@ impl Books {
         let by = standing.capacity.get() - standing.wanted.get();
         match self.lower(limit, standing, standing.seq + 1, &standing.wanted(), by).await? {
             Entered::NotFree => Ok(terms),
-            Entered::Written | Entered::TooLate => {
+            Entered::Written | Entered::TooLate | Entered::Burned => {
                 limit.close_if(standing.seq);
                 let settled = self.open(limit).await?;
                 self.tell_freed(limit);
@@ -102,13 +160,21 @@ impl Books {
         }
     }
 
-    /// Takes a limit out: what it holds ends as it would have, and a limit defined anew knows nothing of it.
-    pub(super) async fn retire(&self, hash: u128, version: u64) -> Result<(), Trouble> {
+    /// Takes a limit out: what it holds ends as it would have, and a limit defined anew knows nothing of it. A template
+    /// has no account.
+    pub(super) async fn retire(&self, hash: u128, version: u64, has_account: bool) -> Result<(), Trouble> {
+        let mut burned = 0;
         for _ in 0..TRIES {
             let Found::Limit(standing) = self.read_log(hash).await? else { return Ok(()) };
-            let mut chain = vec![self.chart.retirement(hash, standing.seq + 1, version.max(standing.version))];
-            if entered(&self.write_chain(Vec::new(), &mut chain).await?)? == Entered::Written {
-                return Ok(());
+            let seq = standing.seq + 1 + burned;
+            let mut chain = vec![self.chart.retirement(hash, seq, version.max(standing.version))];
+            if has_account {
+                chain.push(self.drain(hash, &standing));
+            }
+            match entered(&self.write_chain(Vec::new(), &mut chain).await?)? {
+                Entered::Written => return Ok(()),
+                Entered::Burned => burned += 1,
+                Entered::TooLate | Entered::NotFree => burned = 0,
             }
         }
         Err(Trouble::Fault("the limit changes faster than it can be deleted".to_owned()))
@@ -121,6 +187,7 @@ impl Books {
         }
         // Until somebody looked, it may owe something.
         state.owes = true;
+        state.newest_seq = state.newest_seq.max(standing.seq);
         state.standing = Some(standing);
         drop(state);
         limit.terms_of(standing, &self.chart, self.clock.now())
@@ -135,16 +202,24 @@ impl Books {
         }
     }
 
-    async fn begin(&self, hash: u128, seq: u32, wanted: &Wanted) -> Result<(), Trouble> {
-        let answer = self.session.create_accounts(self.chart.limit_accounts(hash, seq)).await?;
-        let is_refusal = |kind: &CreateAccountErrorKind| !matches!(kind, CreateAccountErrorKind::Exists);
-        if let Some((_, kind)) = answer.value.iter().find(|(_, kind)| is_refusal(kind)) {
-            return Err(Trouble::Fault(format!("the ledger refused to make an account: {kind:?}")));
-        }
-        let accounts = self.chart.accounts_of(hash, seq);
+    async fn begin(&self, hash: u128, seq: u32, before: &Found, wanted: &Wanted) -> Result<Entered, Trouble> {
+        // Those that all limits share too: somebody may have formatted the cluster anew.
+        let accounts = [self.chart.shared_accounts(), self.chart.limit_accounts(hash, seq)].concat();
+        self.make_accounts(accounts).await?;
+        let account = self.chart.accounts_of(hash, seq).limit;
         let mut chain = self.chart.entry(hash, seq, Entry::Begin, wanted);
-        chain.push(self.capacity_move(self.chart.operator, accounts.limit, wanted.capacity.get()));
-        entered(&self.write_chain(Vec::new(), &mut chain).await?).map(drop)
+        chain.push(self.capacity_move(self.chart.operator, account, wanted.capacity.get()));
+        if let Found::Limit(standing) = before {
+            chain.push(self.drain(hash, standing));
+        }
+        entered(&self.write_chain(Vec::new(), &mut chain).await?)
+    }
+
+    /// Takes what is free of a limit that is no longer used, so that servers that do not know yet grant nothing more.
+    fn drain(&self, hash: u128, standing: &Standing) -> Transfer {
+        let account = self.chart.accounts_of(hash, standing.generation).limit;
+        let id = self.chart.ids.fresh(self.unix_ms());
+        self.chart.posted_as_far_as_there(id, Code::Capacity, account, self.chart.operator, u128::MAX)
     }
 
     async fn change(
@@ -154,7 +229,7 @@ impl Books {
         seq: u32,
         wanted: &Wanted,
         raise: u64,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Entered, Trouble> {
         let generation = standing.generation;
         let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, wanted);
         if raise != 0 {
@@ -164,7 +239,7 @@ impl Books {
                 chain.push(self.capacity_move(account, spent, raise)); // It has to flow in.
             }
         }
-        self.enter(limit, standing, chain).await.map(drop)
+        self.enter(limit, standing, chain).await
     }
 
     /// Takes capacity back if so much is free, in one step with the entry that says so.
@@ -201,12 +276,19 @@ impl Books {
     }
 }
 
+/// What a definition of this server says.
+fn own(registered: &Registered) -> Wanted {
+    let Definition { kind, capacity, ref pattern, .. } = registered.definition;
+    Wanted { kind, capacity, version: registered.version, is_exact: !pattern.is_template() }
+}
+
 /// What became of the chain of an entry.
 fn entered(written: &Written) -> Result<Entered, Trouble> {
     use CreateTransferErrorKind as Kind;
     match written.cause.map(|(_, kind)| kind) {
         None => Ok(Entered::Written),
         Some(Kind::ExceedsCredits) => Ok(Entered::NotFree),
+        Some(Kind::IdAlreadyFailed | Kind::DebitAccountNotFound | Kind::CreditAccountNotFound) => Ok(Entered::Burned),
         Some(kind) if is_there(kind) => Ok(Entered::TooLate),
         Some(kind) => Err(Trouble::Fault(format!("the ledger refused a change of a limit: {kind:?}"))),
     }

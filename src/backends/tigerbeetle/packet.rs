@@ -82,10 +82,10 @@ impl Books {
         let seconds = u32::try_from(seconds).expect("a period of at most a hundred years");
         let (tag, amount, spent) = (line.limit.hash as u64, line.amount, terms.accounts.spent);
         if *is_charged {
-            HoldTerms { code, account: terms.accounts.limit, spent, tag, amount, seconds }
-        } else {
-            HoldTerms { code: Code::UnchargedHold, account: self.chart.operator, spent, tag, amount, seconds }
+            return HoldTerms { code, account: terms.accounts.limit, spent, tag, amount, seconds };
         }
+        let code = if code.is_slot() { Code::UnchargedSlot } else { Code::UnchargedHold };
+        HoldTerms { code, account: self.chart.operator, spent, tag, amount, seconds }
     }
 
     fn guard(&self, terms: &Terms) -> [Transfer; 2] {

@@ -55,7 +55,9 @@ impl Books {
                     |id| find(id).map_or(0, |account| account.debits_posted().saturating_sub(account.credits_posted()));
                 let balance =
                     Balance { free: u64::try_from(free).unwrap_or(u64::MAX), owed: open(owed), debt: open(debt) };
-                limit.lock().owes = balance.owed != 0;
+                let mut state = limit.lock();
+                (state.owes, state.looked_at) = (balance.owed != 0, self.clock.now());
+                drop(state);
                 balances.push(balance);
             }
         }

@@ -4,7 +4,6 @@
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Trouble};
-use super::chart::Code;
 use super::lease::{Held, HoldTerms, LeaseRecord, held};
 use super::settlement::again;
 use crate::policy::{Kind, LeaseError, Moment, Renew};
@@ -25,7 +24,7 @@ impl Books {
         for _ in 0..TRIES {
             let now_ns = self.session.cluster_ns();
             let slots: Vec<usize> = (0..lease.holds.len())
-                .filter(|at| lease.holds[*at].code == Code::ConcurrencyHold && self.is_counted(&lease.holds[*at]))
+                .filter(|at| lease.holds[*at].code.is_slot() && self.is_counted(&lease.holds[*at]))
                 .collect();
             if !lease.is_live(now_ns) || slots.iter().any(|at| !lease.holds[*at].is_live(now_ns)) {
                 return Ok(Err(LeaseError::Finished));
@@ -58,7 +57,7 @@ impl Books {
     /// Whether the limit of a hold is still in use: one that was deleted has nothing to lose. One that this server does
     /// not know, or would have to ask for, is.
     fn is_counted(&self, hold: &Held) -> bool {
-        let limit = self.limits.with_tag(hold.tag);
+        let limit = self.limits.with_tag(hold.tag).filter(|_| hold.code.is_charged());
         let terms = limit.and_then(|limit| limit.terms(&self.chart, self.clock.now()));
         terms.is_none_or(|terms| terms.accounts.limit == hold.account)
     }

@@ -62,7 +62,7 @@ impl Books {
         let granted = self.attempts(request, &mut charges, is_unknown).await?;
         for Charge { line, terms, .. } in &charges {
             line.limit.admitted();
-            if terms.overage == Overage::Repay {
+            if terms.overage == Overage::Repay || terms.owes {
                 self.look_for_debt_later(&line.limit);
             }
         }
@@ -87,7 +87,13 @@ impl Books {
         }
         for line in &mut lines {
             line.terms = match line.limit.terms(&self.chart, now) {
-                None if open => Some(self.open(&line.limit).await.map_err(|trouble| trouble.refusal(&self.settings))?),
+                None if open => match self.open(&line.limit).await {
+                    Ok(terms) => Some(terms),
+                    Err(Trouble::Deleted { .. }) => {
+                        return Err(refuse(Reason::UnknownLimitKey(line.limit.key.clone())));
+                    }
+                    Err(trouble) => return Err(trouble.refusal(&self.settings)),
+                },
                 terms => terms,
             };
         }

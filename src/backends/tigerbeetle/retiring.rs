@@ -35,9 +35,18 @@ impl Retiring {
                 .lock()
                 .get(pattern)
                 .map(|(version, limits)| (*version, limits.iter().take(AT_ONCE_MAX).cloned().collect::<Vec<_>>()));
-            let Some((version, limits)) = next.filter(|(_, limits)| !limits.is_empty()) else { break };
-            let mut writing: FuturesUnordered<_> =
-                limits.iter().map(|limit| async move { (limit, books.retire(limit.hash, version).await) }).collect();
+            let Some((version, limits)) = next else { return Ok(()) };
+            if limits.is_empty() {
+                if pattern.is_template() {
+                    books.retire(books.chart.ids.pattern(pattern), version, false).await?;
+                }
+                self.forget(pattern);
+                return Ok(());
+            }
+            let mut writing: FuturesUnordered<_> = limits
+                .iter()
+                .map(|limit| async move { (limit, books.retire(limit.hash, version, true).await) })
+                .collect();
             while let Some((limit, retired)) = writing.next().await {
                 retired?;
                 if let Some((_, limits)) = self.lock().get_mut(pattern) {
@@ -45,8 +54,6 @@ impl Retiring {
                 }
             }
         }
-        self.forget(pattern);
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<KeyPattern, (u64, Vec<Arc<Limit>>)>> {

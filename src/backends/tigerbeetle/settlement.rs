@@ -40,7 +40,7 @@ impl Settlement {
     }
 
     pub(super) fn frees(&self, now_ns: u64) -> bool {
-        let is_slot = self.hold.code == Code::ConcurrencyHold;
+        let is_slot = self.hold.code.is_slot();
         self.hold.is_live(now_ns) && (is_slot || self.unused() != 0)
     }
 }
@@ -65,8 +65,7 @@ impl Books {
             self.give_back_unused(lease, position, settlement, now_ns, &mut chain);
             self.charge_excess(lease, position, settlement, attempt, &mut chain);
             if let Some((limit, terms)) = &settlement.limit
-                && terms.overage == Overage::Repay
-                && (settlement.excess() != 0 || limit.lock().owes)
+                && (limit.lock().owes || (terms.overage == Overage::Repay && settlement.excess() != 0))
             {
                 collects.push(self.chart.collect(&terms.accounts, self.unix_ms()));
             }
