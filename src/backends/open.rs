@@ -33,7 +33,12 @@ pub(crate) async fn open(
     match &settings.backend {
         BackendSettings::Memory => Ok(Arc::new(MemoryLedger::new(clock, settings, observer))),
         #[cfg(feature = "tigerbeetle")]
-        BackendSettings::TigerBeetle(_) => Err(OpenError::Connect("nobody has connected it here".to_owned())),
+        BackendSettings::TigerBeetle(tigerbeetle) => {
+            let ledger = super::tigerbeetle::TigerBeetleLedger::connect(tigerbeetle, settings, clock, observer).await;
+            ledger
+                .map(|ledger| Arc::new(ledger) as Arc<dyn Backend>)
+                .map_err(|error| OpenError::Connect(error.to_string()))
+        }
         #[cfg(not(feature = "tigerbeetle"))]
         BackendSettings::TigerBeetle(_) => Err(OpenError::NotBuilt),
     }

@@ -24,4 +24,6 @@ mod remote;
 mod supervision;
 mod support;
 mod tidy;
+#[cfg(feature = "tigerbeetle")]
+mod tigerbeetle;
 mod waiting;

@@ -5,6 +5,8 @@ pub(crate) mod client;
 pub(crate) mod remote;
 #[cfg(feature = "server")]
 pub(crate) mod server;
+#[cfg(feature = "tigerbeetle")]
+pub(crate) mod tigerbeetle;
 #[cfg(feature = "server")]
 pub(crate) mod wire;
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::step::Step;
+use crate::toolchain;
 
 pub(crate) fn steps(repository: &Path) -> Result<Vec<Step>, String> {
     let directory = repository.join("benches");
@@ -16,6 +17,7 @@ pub(crate) fn steps(repository: &Path) -> Result<Vec<Step>, String> {
         }
     }
     names.sort();
+    toolchain::for_tests(repository)?;
     Ok(names.iter().map(|name| Step::cargo(format!("bench --all-features --bench {name}"))).collect())
 }
 

@@ -1,7 +1,7 @@
-//! The programs that tests run beside our own, a browser for the pages and curl for the tour in README: those that are
-//! there, or else Debian's, where they may be installed.
+//! The programs that tests run beside our own, a browser for the pages and curl for the tour in README, and what checks
+//! `flake.nix`: those that are there, or else Debian's, where they may be installed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,7 +16,7 @@ const MISSING_CURL: &str = "the tour in README needs `curl`: install it";
 /// Where the browser is, after it was installed if need be.
 pub(crate) fn browser() -> Result<OsString, String> {
     if let Some(named) = std::env::var_os(BROWSER_VARIABLE).filter(|path| !path.is_empty()) {
-        return if Path::new(&named).is_file() { Ok(named) } else { Err(not_there(&named)) };
+        return if Path::new(&named).is_file() { Ok(named) } else { Err(not_there(BROWSER_VARIABLE, &named)) };
     }
     let browser = or_install(&NAMES, "chromium").ok_or(MISSING)?;
     Ok(browser.into_os_string())
@@ -27,18 +27,31 @@ pub(crate) fn require_curl() -> Result<(), String> {
     or_install(&["curl"], "curl").map(drop).ok_or_else(|| MISSING_CURL.to_owned())
 }
 
+/// The part of Nix that reads `flake.nix`, after it was installed if need be.
+pub(crate) fn nix() -> Option<&'static str> {
+    or_install(&["nix-instantiate"], "nix-bin").map(|_| "nix-instantiate")
+}
+
 /// Where the first of `names` is; installs `package` if none is there and we may.
 fn or_install(names: &[&str], package: &str) -> Option<PathBuf> {
     let search = std::env::var_os("PATH").unwrap_or_default();
-    if find(names, &search).is_none() && may_install() {
-        eprintln!("== apt-get install {package}");
-        let _ = apt_get(&["update", "--quiet"]) && apt_get(&["install", "--yes", "--no-install-recommends", package]);
+    if find(names, &search).is_none() {
+        install(package);
     }
     find(names, &search)
 }
 
-fn not_there(named: &OsString) -> String {
-    format!("`{BROWSER_VARIABLE}` is `{}`, where no file is; name an installed browser, or unset it", named.display())
+/// Installs Debian's `package` where we may; whether it is there then is for the caller to see.
+pub(crate) fn install(package: &str) {
+    if may_install() {
+        eprintln!("== apt-get install {package}");
+        let _ = apt_get(&["update", "--quiet"]) && apt_get(&["install", "--yes", "--no-install-recommends", package]);
+    }
+}
+
+/// What to say of a variable that names nothing.
+pub(crate) fn not_there(variable: &str, named: &OsStr) -> String {
+    format!("`{variable}` is `{}`, where no file is; name an installed one, or unset it", named.display())
 }
 
 /// The first program of one of these names in a search path.
@@ -72,8 +85,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_with_what_to_do() {
         assert_eq!(
-            not_there(&OsString::from("x/y")),
-            "`CHROMIUM_BIN` is `x/y`, where no file is; name an installed browser, or unset it"
+            not_there(BROWSER_VARIABLE, OsStr::new("x/y")),
+            "`CHROMIUM_BIN` is `x/y`, where no file is; name an installed one, or unset it"
         );
         assert!(MISSING.contains("install `chromium`") && MISSING_CURL.contains("install it"));
     }

@@ -1,13 +1,15 @@
-//! Steps of a task: cargo commands, run in order until one fails, with a summary at the end.
+//! Steps of a task: commands, nearly all of cargo, run in order until one fails, with a summary at the end.
 
 use std::cmp::Ordering;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-/// One cargo command.
+/// One command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Step {
+    program: &'static str,
     arguments: String,
     environment: Vec<(&'static str, OsString)>,
 }
@@ -15,7 +17,12 @@ pub(crate) struct Step {
 impl Step {
     /// `cargo` with these arguments, separated by spaces.
     pub(crate) fn cargo(arguments: impl Into<String>) -> Self {
-        Self { arguments: arguments.into(), environment: Vec::new() }
+        Self::program("cargo", arguments)
+    }
+
+    /// Another program with these arguments, separated by spaces.
+    pub(crate) fn program(program: &'static str, arguments: impl Into<String>) -> Self {
+        Self { program, arguments: arguments.into(), environment: Vec::new() }
     }
 
     /// The same with a variable in its environment.
@@ -25,24 +32,33 @@ impl Step {
     }
 
     fn passes(&self, directory: &Path) -> bool {
-        // The cargo that runs this task, not another one that comes first in the path.
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
+        let mut command = if self.program == "cargo" { cargo() } else { Command::new(self.program) };
         command.args(self.arguments.split(' ')).envs(self.environment.iter().cloned()).current_dir(directory);
         match command.status() {
             Ok(status) => status.success(),
             Err(error) => {
-                eprintln!("error: `cargo` did not start: {error}");
+                eprintln!("error: `{}` did not start: {error}", self.program);
                 false
             }
         }
     }
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.program, self.arguments)
+    }
+}
+
+/// The cargo that runs this task, not another one that comes first in the path.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
 /// Runs the steps up to the first that fails.
 pub(crate) fn run(steps: &[Step], directory: &Path) -> ExitCode {
     let passed = |step: &&Step| {
-        eprintln!("\n== cargo {}", step.arguments);
+        eprintln!("\n== {step}");
         step.passes(directory)
     };
     let passed = steps.iter().take_while(passed).count();
@@ -58,7 +74,7 @@ fn summary(steps: &[Step], passed: usize) -> String {
             Ordering::Equal => "FAIL",
             Ordering::Greater => "not run",
         };
-        format!("{outcome:<8}cargo {}", step.arguments)
+        format!("{outcome:<8}{step}")
     };
     steps.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -69,8 +85,8 @@ mod tests {
 
     #[test]
     fn the_summary_tells_what_became_of_each_step() {
-        let steps = ["fmt", "test", "doc"].map(Step::cargo);
-        assert_eq!(summary(&steps, 1), "pass    cargo fmt\nFAIL    cargo test\nnot run cargo doc");
-        assert_eq!(summary(&steps, 3), "pass    cargo fmt\npass    cargo test\npass    cargo doc");
+        let steps = [Step::cargo("fmt"), Step::cargo("test"), Step::program("nix", "doc")];
+        assert_eq!(summary(&steps, 1), "pass    cargo fmt\nFAIL    cargo test\nnot run nix doc");
+        assert_eq!(summary(&steps, 3), "pass    cargo fmt\npass    cargo test\npass    nix doc");
     }
 }

@@ -1,11 +1,14 @@
 //! `cargo xtask test`: everything that can be tested, the pages in a real browser included.
 
-use crate::programs;
-use crate::step::Step;
+use std::path::Path;
 
-pub(crate) fn steps() -> Result<Vec<Step>, String> {
+use crate::step::Step;
+use crate::{programs, toolchain};
+
+pub(crate) fn steps(repository: &Path) -> Result<Vec<Step>, String> {
     let browser = programs::browser()?;
     programs::require_curl()?;
+    toolchain::for_tests(repository)?;
     Ok(vec![
         Step::cargo("test --workspace --all-features").with(programs::BROWSER_VARIABLE, browser),
         Step::cargo("test --workspace --no-default-features --lib"),

@@ -1,0 +1,65 @@
+//! Looks at the cluster's addresses from outside: who listens there, and what it says. Blocks; not for async code.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// The longest way to an address of a private network, many times over.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// How long a listener gets to react to a knock.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Which of at most 8 addresses take connections, a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reach(pub(super) u8);
+
+impl Reach {
+    /// Whether an address takes connections now that did not `before`.
+    pub(super) fn is_wider_than(self, before: Self) -> bool {
+        self.0 & !before.0 != 0
+    }
+}
+
+/// Which addresses take connections.
+pub(super) fn dial(addresses: &[SocketAddr]) -> Reach {
+    let connects = |address| TcpStream::connect_timeout(address, DIAL_TIMEOUT).is_ok();
+    let bits = addresses.iter().enumerate().map(|(index, address)| u8::from(connects(address)) << index);
+    Reach(bits.fold(0, |all, bit| all | bit))
+}
+
+/// What happens when somebody who is no client of TigerBeetle speaks to an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Knock {
+    /// Nobody takes the connection.
+    Refused,
+    /// Something that is not TigerBeetle speaks: the beginning of what it says.
+    Answered(String),
+    /// The connection was closed without a word, as TigerBeetle does.
+    Closed,
+    /// Nothing.
+    Silent,
+}
+
+/// Speaks HTTP to `address`, with more bytes than a header of TigerBeetle has, so that it sees nonsense at once.
+pub(super) fn knock(address: &SocketAddr) -> Knock {
+    let Ok(mut stream) = TcpStream::connect_timeout(address, KNOCK_TIMEOUT) else { return Knock::Refused };
+    let request = format!("GET / HTTP/1.0\r\nX-Padding: {}\r\n\r\n", "-".repeat(512));
+    let mut answer = [0; 64];
+    let read = stream
+        .set_read_timeout(Some(KNOCK_TIMEOUT))
+        .and_then(|()| stream.set_write_timeout(Some(KNOCK_TIMEOUT)))
+        .and_then(|()| stream.write_all(request.as_bytes()))
+        .and_then(|()| stream.read(&mut answer));
+    match read {
+        Ok(0) => Knock::Closed,
+        Ok(length) => Knock::Answered(first_line(&answer[..length])),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Knock::Silent,
+        Err(_) => Knock::Closed,
+    }
+}
+
+fn first_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().take_while(|char| !char.is_control()).collect()
+}

@@ -1,0 +1,235 @@
+//! The way to a cluster of TigerBeetle: bounded, never hanging, one client at a time that is replaced when it fails.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use bytemuck::{AnyBitPattern, NoUninit};
+use tigerbeetle_unofficial::core::OperationKind;
+use tigerbeetle_unofficial::core::error as raw;
+use tigerbeetle_unofficial::error::{CreateAccountErrorKind, CreateTransferErrorKind};
+use tigerbeetle_unofficial::{Account, QueryFilter, Transfer, account};
+use tokio::runtime::Handle;
+
+use super::call::{Answering, RawAnswer};
+use super::client::Client;
+use super::crash_point::Change;
+use super::recovery::Recovery;
+use super::vitals::Vitals;
+use crate::backends::{Health, SessionStatus};
+use crate::policy::Moment;
+
+/// What the cluster said, and its time when it took the request in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// What it said.
+    pub value: T,
+    /// Nanoseconds since 1970 on the cluster's clock.
+    pub cluster_ns: u64,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// Not sent: too many in flight.
+    #[error("too many requests are on their way to TigerBeetle")]
+    Overloaded,
+    /// Not sent: the cluster is away.
+    #[error("TigerBeetle is away: {0}")]
+    Away(String),
+    /// Sent or not, the client was replaced or refused it: the outcome is unknown.
+    #[error("no answer from TigerBeetle: {0}")]
+    Lost(String),
+}
+
+/// A connection to a cluster that survives its clients. Cheap to share; every method may be called from any thread.
+///
+/// What a method asks for is sent at the call, in one packet, and belongs to the call: it goes on if the future is
+/// dropped. The future ends when the cluster answers or the client is replaced; deadlines are put around it by
+/// [`within_deadline`](super::within_deadline).
+pub struct Session {
+    pub(super) vitals: Arc<Vitals>,
+    /// `None` once the session is closed.
+    pub(super) client: RwLock<Option<Client>>,
+    pub(super) recovery: Mutex<Recovery>,
+    pub(super) cluster_id: u128,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) deadline: Duration,
+    /// The runtime that was there at the start: where timers run and what is left of a call goes on.
+    pub(super) runtime: Handle,
+}
+
+impl Session {
+    /// Creates accounts; the answer names those that failed, by their place.
+    pub fn create_accounts(
+        &self,
+        accounts: Vec<Account>,
+    ) -> impl Future<Output = Result<Answer<Vec<(usize, CreateAccountErrorKind)>>, SessionError>> + Send + 'static + use<>
+    {
+        let change = Change::about_to_be_sent();
+        let failed = self.ask(OperationKind::CreateAccounts, accounts);
+        async move {
+            let failed = failed.await;
+            change.is_answered();
+            failed.map(|answer| answer.map(account_failures))
+        }
+    }
+
+    /// Creates transfers; the answer names those that failed, by their place.
+    pub fn create_transfers(
+        &self,
+        transfers: Vec<Transfer>,
+    ) -> impl Future<Output = Result<Answer<Vec<(usize, CreateTransferErrorKind)>>, SessionError>> + Send + 'static + use<>
+    {
+        let change = Change::about_to_be_sent();
+        let failed = self.ask(OperationKind::CreateTransfers, transfers);
+        async move {
+            let failed = failed.await;
+            change.is_answered();
+            failed.map(|answer| answer.map(transfer_failures))
+        }
+    }
+
+    /// The accounts with these ids that exist.
+    pub fn lookup_accounts(
+        &self,
+        ids: Vec<u128>,
+    ) -> impl Future<Output = Result<Answer<Vec<Account>>, SessionError>> + Send + 'static + use<> {
+        self.ask(OperationKind::LookupAccounts, ids)
+    }
+
+    /// The transfers with these ids that exist.
+    pub fn lookup_transfers(
+        &self,
+        ids: Vec<u128>,
+    ) -> impl Future<Output = Result<Answer<Vec<Transfer>>, SessionError>> + Send + 'static + use<> {
+        self.ask(OperationKind::LookupTransfers, ids)
+    }
+
+    /// The transfers that pass `filter`. An invalid filter answers with none.
+    pub fn query_transfers(
+        &self,
+        filter: QueryFilter,
+    ) -> impl Future<Output = Result<Answer<Vec<Transfer>>, SessionError>> + Send + 'static + use<> {
+        self.ask(OperationKind::QueryTransfers, vec![filter])
+    }
+
+    /// The transfers of one account that pass `filter`. An invalid filter answers with none.
+    pub fn account_transfers(
+        &self,
+        filter: account::Filter,
+    ) -> impl Future<Output = Result<Answer<Vec<Transfer>>, SessionError>> + Send + 'static + use<> {
+        self.ask(OperationKind::GetAccountTransfers, vec![filter])
+    }
+
+    /// What time it is for the cluster, in nanoseconds since 1970: an estimate, learned from every answer.
+    #[must_use]
+    pub fn cluster_ns(&self) -> u64 {
+        self.vitals.cluster_ns()
+    }
+
+    /// When it is, or was, `cluster_ns` for the cluster; not before the start of this process's clock.
+    #[must_use]
+    pub fn moment_of(&self, cluster_ns: u64) -> Moment {
+        self.vitals.moment_of(cluster_ns)
+    }
+
+    /// How long a call may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Whether the cluster does not answer. Calls are refused then, until it does.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.vitals.is_away()
+    }
+
+    /// Whether the cluster answers, and if not, what is known about why.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.vitals.why_away().map_or(Health::Up, |why| Health::Down(format!("TigerBeetle is away: {why}")))
+    }
+
+    /// What the session counts; the decisions by `when_unavailable` are counted by those who make them.
+    #[must_use]
+    pub fn status(&self) -> SessionStatus {
+        self.vitals.status()
+    }
+
+    /// Ends every call with [`SessionError::Lost`]; later ones are refused as [`SessionError::Away`].
+    pub fn close(&self) {
+        let client = self.client.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(client) = client {
+            client.retire();
+            self.vitals.mark_away("the session was closed");
+        }
+    }
+
+    /// Asks for what costs the cluster least, even while it is away and whatever is in flight.
+    pub(super) fn probe(&self) -> Result<Answering, SessionError> {
+        self.with_client(|client| client.send(OperationKind::LookupAccounts, vec![1_u128], None))
+    }
+
+    fn ask<T, R>(
+        &self,
+        operation: OperationKind,
+        events: Vec<T>,
+    ) -> impl Future<Output = Result<Answer<Vec<R>>, SessionError>> + Send + 'static + use<T, R>
+    where
+        T: NoUninit + Send,
+        R: AnyBitPattern + NoUninit + Send,
+    {
+        // The cluster is not asked for nothing.
+        let sent = if events.is_empty() { Err(self.cluster_ns()) } else { Ok(self.send(operation, events)) };
+        async move {
+            match sent {
+                Ok(sent) => sent?.await.map(decoded),
+                Err(cluster_ns) => Ok(Answer { value: Vec::new(), cluster_ns }),
+            }
+        }
+    }
+
+    fn send<T: NoUninit + Send>(&self, operation: OperationKind, events: Vec<T>) -> Result<Answering, SessionError> {
+        if let Some(why) = self.vitals.why_away() {
+            return Err(SessionError::Away(why));
+        }
+        let slot = self.vitals.take_slot().ok_or(SessionError::Overloaded)?;
+        self.with_client(|client| client.send(operation, events, Some(slot)))
+            .inspect_err(|_| self.vitals.give_slot_back())
+    }
+
+    /// Holds the client only while a packet is handed over.
+    fn with_client<T>(&self, use_it: impl FnOnce(&Client) -> T) -> Result<T, SessionError> {
+        let client = self.client();
+        client.as_ref().map(use_it).ok_or_else(|| SessionError::Away("the session was closed".to_owned()))
+    }
+
+    pub(super) fn client(&self) -> RwLockReadGuard<'_, Option<Client>> {
+        self.client.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Answer<T> {
+    fn map<U>(self, convert: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer { value: convert(self.value), cluster_ns: self.cluster_ns }
+    }
+}
+
+fn decoded<R: AnyBitPattern + NoUninit>(answer: RawAnswer) -> Answer<Vec<R>> {
+    Answer { value: bytemuck::pod_collect_to_vec(&answer.payload), cluster_ns: answer.cluster_ns }
+}
+
+fn account_failures(results: Vec<raw::RawCreateAccountsIndividualApiResult>) -> Vec<(usize, CreateAccountErrorKind)> {
+    let failures = results.into_iter().filter_map(raw::CreateAccountsIndividualApiError::from_raw_result);
+    failures.map(|failure| (failure.index() as usize, failure.kind())).collect()
+}
+
+fn transfer_failures(
+    results: Vec<raw::RawCreateTransfersIndividualApiResult>,
+) -> Vec<(usize, CreateTransferErrorKind)> {
+    let failures = results.into_iter().filter_map(raw::CreateTransfersIndividualApiError::from_raw_result);
+    failures.map(|failure| (failure.index() as usize, failure.kind())).collect()
+}

@@ -1,0 +1,171 @@
+//! When to ask, to look from outside, and to replace a client that does not answer. Pure: time is an argument.
+//!
+//! A client that was never given up comes back by itself, but late: the longer the outage, the longer the pauses between
+//! its attempts. A new one is fast, if it is made when the cluster is back; made before, it costs the cluster a session
+//! for nothing. So the cluster is looked at from outside, and a new client is made when an address takes connections
+//! again that did not. A server that is merely stopped takes them all the time, and answers everything when it goes on.
+
+use std::time::Duration;
+
+use super::dial::Reach;
+use crate::policy::Moment;
+
+/// Without calls, the cluster is asked this often: whether it is there, and what time it is.
+pub(super) const IDLE: Duration = Duration::from_secs(1);
+
+/// So long without an answer is worth a look from outside.
+pub(super) const SUSPICIOUS: Duration = Duration::from_millis(300);
+
+/// How often to look at a cluster that takes connections and says nothing. Each look leaves a closed connection in its
+/// queue.
+const DIAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a client may be silent before it is replaced without any sign that this helps; twice as long each time.
+const PATIENCE_MIN: Duration = Duration::from_secs(5);
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
+
+/// The least time between two clients, so that an address that comes and goes does not use up the cluster's sessions.
+const REBUILD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest time between two clients that the cluster has turned away.
+const TURNED_AWAY_MAX: Duration = Duration::from_secs(16);
+
+/// What counts of the time between two steps: if they are further apart, this process was held up, not the cluster.
+const STEP_MAX: Duration = Duration::from_millis(250);
+
+/// What is seen at a step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) now: Moment,
+    /// Answers so far.
+    pub(super) heard: u64,
+    /// Whether a packet is without an answer.
+    pub(super) is_waiting: bool,
+    pub(super) is_away: bool,
+    /// Whether the library takes no more packets.
+    pub(super) is_turned_away: bool,
+    /// What a look that ended since the last step found.
+    pub(super) reach: Option<Reach>,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Steps {
+    /// Ask the cluster something.
+    pub(super) probe: bool,
+    /// Look at it from outside.
+    pub(super) dial: bool,
+    /// Make a new client.
+    pub(super) rebuild: bool,
+    /// How long it has not answered.
+    pub(super) silent_for: Duration,
+}
+
+/// What it remembers between steps.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    last_step: Moment,
+    heard: u64,
+    /// Since the last answer, asked or not.
+    idle_for: Duration,
+    /// Waiting time since the last answer.
+    silent_for: Duration,
+    /// The same of the present client alone.
+    client_silent_for: Duration,
+    patience: Duration,
+    is_dialing: bool,
+    since_dial: Duration,
+    reach: Option<Reach>,
+    is_address_back: bool,
+    since_rebuild: Duration,
+    turned_away_pause: Duration,
+}
+
+impl Watchdog {
+    pub(super) fn new(now: Moment) -> Self {
+        Self {
+            last_step: now,
+            heard: 0,
+            idle_for: Duration::ZERO,
+            silent_for: Duration::ZERO,
+            client_silent_for: Duration::ZERO,
+            patience: PATIENCE_MIN,
+            is_dialing: false,
+            since_dial: Duration::ZERO,
+            reach: None,
+            is_address_back: false,
+            since_rebuild: Duration::MAX,
+            turned_away_pause: Duration::ZERO,
+        }
+    }
+
+    /// One step; about ten of them make a second.
+    pub(super) fn step(&mut self, seen: &Seen) -> Steps {
+        self.pass_time(seen);
+        self.take_look(seen.reach);
+        let mut steps = Steps { silent_for: self.silent_for, ..Steps::default() };
+        if self.is_rebuild_due(seen) {
+            self.note_rebuild(seen.is_turned_away);
+            steps.rebuild = true;
+            return steps;
+        }
+        steps.probe = !seen.is_turned_away && !seen.is_waiting && (seen.is_away || IDLE <= self.idle_for);
+        steps.dial = self.is_dial_due();
+        if steps.dial {
+            (self.is_dialing, self.since_dial) = (true, Duration::ZERO);
+        }
+        steps
+    }
+
+    fn pass_time(&mut self, seen: &Seen) {
+        let passed = seen.now.since(self.last_step).min(STEP_MAX);
+        self.last_step = seen.now;
+        self.since_dial += passed;
+        self.since_rebuild = self.since_rebuild.saturating_add(passed);
+        if seen.heard != self.heard {
+            self.heard = seen.heard;
+            (self.idle_for, self.silent_for, self.client_silent_for) = Default::default();
+            (self.patience, self.reach, self.is_address_back) = (PATIENCE_MIN, None, false);
+            return;
+        }
+        self.idle_for += passed;
+        if seen.is_waiting {
+            self.silent_for += passed;
+            self.client_silent_for += passed;
+        }
+    }
+
+    fn take_look(&mut self, reach: Option<Reach>) {
+        let Some(reach) = reach else { return };
+        self.is_dialing = false;
+        self.is_address_back |= self.reach.is_some_and(|before| reach.is_wider_than(before));
+        self.reach = Some(reach);
+    }
+
+    fn is_rebuild_due(&self, seen: &Seen) -> bool {
+        if seen.is_turned_away {
+            return self.turned_away_pause <= self.since_rebuild;
+        }
+        let helps = self.is_address_back && SUSPICIOUS <= self.silent_for;
+        (helps || self.patience <= self.client_silent_for) && REBUILD_INTERVAL <= self.since_rebuild
+    }
+
+    fn note_rebuild(&mut self, is_turned_away: bool) {
+        if is_turned_away {
+            // The first one at once; those that are turned away soon again wait longer and longer.
+            let is_again = self.since_rebuild < TURNED_AWAY_MAX * 2;
+            let longer = (self.turned_away_pause * 2).clamp(REBUILD_INTERVAL, TURNED_AWAY_MAX);
+            self.turned_away_pause = if is_again { longer } else { REBUILD_INTERVAL };
+        } else if !self.is_address_back {
+            self.patience = (self.patience * 2).min(PATIENCE_MAX);
+        }
+        self.is_address_back = false;
+        (self.since_rebuild, self.client_silent_for) = Default::default();
+    }
+
+    fn is_dial_due(&self) -> bool {
+        let is_open = self.reach.is_some_and(|reach| reach.0 != 0);
+        let interval = if is_open { DIAL_INTERVAL } else { Duration::ZERO };
+        !self.is_dialing && SUSPICIOUS <= self.silent_for && interval <= self.since_dial
+    }
+}

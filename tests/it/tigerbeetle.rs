@@ -1,0 +1,5 @@
+//! What needs a real TigerBeetle.
+
+mod servers;
+mod sharing;
+mod waiting;
