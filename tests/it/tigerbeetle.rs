@@ -1,3 +1,5 @@
 //! What needs a real TigerBeetle.
 
+#[cfg(feature = "server")]
+mod dev_cluster;
 mod servers;
