@@ -14,8 +14,7 @@ use super::mailbox::Mailbox;
 use super::registry::{self, RegistryMessage, Store};
 use super::root::RootMessage;
 use super::status::ActorStatus;
-use crate::backends::Backend;
-use crate::backends::memory::MemoryLedger;
+use crate::backends::{self, Backend, MakeLedger, Observer, OpenError};
 use crate::call::CallBooks;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -24,6 +23,9 @@ use crate::policy::{Amounts, Classify, DeniedKey, ExpiringTable, Grant, Key, Lea
 /// How long the permit of a call is kept whose caller is to come back with its id. The call of one that does not was
 /// cancelled, for its breaker.
 const PERMIT_LIFETIME: Duration = Duration::from_secs(3_600);
+
+/// How long the ledger may take at the end over what goes on by itself.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One runtime.
 pub(crate) struct Runtime {
@@ -50,13 +52,24 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    pub(crate) fn new(name: String, settings: Settings, store: Arc<Store>, classify: Arc<dyn Classify>) -> Self {
+    /// One with the books that `own` makes, or else with those of the settings.
+    pub(crate) async fn new(
+        name: String,
+        settings: Settings,
+        store: Arc<Store>,
+        classify: Arc<dyn Classify>,
+        own: Option<MakeLedger>,
+    ) -> Result<Self, OpenError> {
         let clock = Clock::start();
         let permits = Mutex::new(ExpiringTable::new(PERMIT_LIFETIME, settings.memory.max_leases));
         let limiters = Arc::new(Limiters::new(&name, settings.clone()));
-        let observer: Arc<dyn crate::backends::Observer> = Arc::<Limiters>::clone(&limiters);
-        Self {
-            backend: Arc::new(MemoryLedger::new(clock.clone(), &settings, observer)),
+        let observer: Arc<dyn Observer> = Arc::<Limiters>::clone(&limiters);
+        let backend = match own {
+            Some(make) => make(clock.clone(), observer),
+            None => backends::open(&settings, clock.clone(), observer).await?,
+        };
+        Ok(Self {
+            backend,
             limiters,
             breakers: Breakers::new(&name, &settings, &clock),
             clock,
@@ -73,7 +86,7 @@ impl Runtime {
             signals_ignored: AtomicU64::new(0),
             permits,
             is_closing: AtomicBool::new(false),
-        }
+        })
     }
 
     /// The permits of those who come back with an id. Nothing but the table is locked: a permit that it drops tells
@@ -102,6 +115,9 @@ impl Runtime {
         self.backend_actor.end();
         #[cfg(feature = "server")]
         self.api.end();
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.backend.close()).await.is_err() {
+            tracing::warn!("what the ledger still had to do did not end in time, and is given up");
+        }
         self.store.close().await;
         self.root.end(); // Last, for those who wait for the end of it all.
     }

@@ -5,8 +5,14 @@ pub mod memory;
 pub mod tigerbeetle;
 
 mod families;
+mod open;
+mod refusal;
 
+use std::future::ready;
 use std::sync::Arc;
+
+pub use open::OpenError;
+pub(crate) use open::{MakeLedger, open};
 
 use futures_util::future::BoxFuture;
 use serde::Serialize;
@@ -272,6 +278,12 @@ pub trait Backend: Send + Sync + 'static {
     /// How its connection fares, if its books are kept elsewhere.
     fn session(&self) -> Option<SessionStatus> {
         None
+    }
+
+    /// The runtime has ended: waits for what still goes on by itself, such as the ends of leases that were dropped. The
+    /// ledger may be asked after it all the same.
+    fn close(&self) -> BoxFuture<'static, ()> {
+        Box::pin(ready(()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "server")]
 pub(crate) mod client;
+pub(crate) mod remote;
 #[cfg(feature = "server")]
 pub(crate) mod server;
 #[cfg(feature = "tigerbeetle")]

@@ -3,3 +3,5 @@
 #[cfg(feature = "server")]
 mod dev_cluster;
 mod servers;
+mod sharing;
+mod waiting;

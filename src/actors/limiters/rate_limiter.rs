@@ -28,6 +28,9 @@ const QUEUE_MAX: usize = 1_024;
 /// How long until a registry that had no room for a report is told again.
 const REPORT_RETRY: Duration = Duration::from_secs(1);
 
+/// How long until a ledger that did not say how the limit stands is asked again.
+const SETTLE_RETRY: Duration = Duration::from_secs(1);
+
 /// What the actor of one limit can be asked.
 #[derive(Debug)]
 pub enum RateLimiterMessage {
@@ -174,8 +177,8 @@ impl RateLimiterState {
             }
             Ok(Settled::Active | Settled::Unknown) => None,
             Err(error) => {
-                tracing::error!(key = %self.key, %error, "the ledger does not answer");
-                None
+                tracing::debug!(key = %self.key, %error, "the ledger does not say how the limit stands");
+                Some(self.runtime.clock.now().after(SETTLE_RETRY))
             }
         }
     }

@@ -27,6 +27,7 @@ fn the_shipped_files_load() {
         ("examples/multi-tenant.toml", 5, false),
         ("examples/guarded.toml", 1, false),
         ("examples/exposed.toml", 1, true),
+        ("examples/tigerbeetle.toml", 3, false),
     ] {
         let (config, _) = Config::load(Some(&shipped(name)), &Environment::default()).expect(name);
         assert_eq!(config.limits.len(), limits, "{name}");

@@ -130,6 +130,20 @@ async fn a_data_directory_keeps_limits_and_their_pending_decrease() {
     .await;
 }
 
+#[cfg(not(feature = "tigerbeetle"))]
+#[tokio::test]
+async fn a_ledger_that_was_left_out_of_the_build_stops_the_start() {
+    use tollgate::config::{BackendSettings, Settings, TigerBeetleSettings};
+    let backend = BackendSettings::TigerBeetle(TigerBeetleSettings::default());
+    let directory = tempfile::tempdir().expect("a directory");
+    let builder = || Tollgate::builder().data_dir(directory.path()).limit_fields(rolling("r", 10, 60));
+    let settings = Settings { backend, ..Settings::default() };
+    let error = builder().settings(settings).start().await.expect_err("it is not there");
+    assert!(matches!(error, StartError::Ledger(_)), "{error}");
+    assert_eq!(error.to_string(), "this build has no TigerBeetle; build with `--features tigerbeetle`");
+    builder().start().await.expect("it has let go of the directory").shutdown().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_corrupt_file_stops_the_start_and_is_left_as_it_is() {
     within(1_000_000, async {

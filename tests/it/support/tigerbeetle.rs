@@ -27,7 +27,7 @@ const PATIENCE_SECONDS: u64 = 60;
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// The shared server can have eight clients; one that went counts a moment longer.
-static TURNS: Semaphore = Semaphore::const_new(2);
+static CLIENTS: Semaphore = Semaphore::const_new(6);
 static SHARED: OnceCell<Server> = OnceCell::const_new();
 static LEDGERS: AtomicU32 = AtomicU32::new(1);
 
@@ -35,11 +35,11 @@ static LEDGERS: AtomicU32 = AtomicU32::new(1);
 static ROOM: Semaphore = Semaphore::const_new(4);
 pub(crate) type Room = Arc<SemaphorePermit<'static>>;
 
-/// The server that tests share, two at a time, as one of them has it. It may have three clients.
+/// The server that tests share, as one of them has it.
 pub(crate) struct Shared {
     server: &'static Server,
     ledger: u32,
-    _turn: SemaphorePermit<'static>,
+    _clients: SemaphorePermit<'static>,
 }
 
 impl Shared {
@@ -73,11 +73,16 @@ enum Started {
 }
 
 impl Server {
-    /// The server of all tests; the first of them starts it.
+    /// The server of all tests, for one with up to three clients.
     pub(crate) async fn shared() -> Shared {
-        let turn = TURNS.acquire().await.expect("it is never closed");
+        Self::shared_by(3).await
+    }
+
+    /// The same for a test with so many clients: with fewer it waits for fewer others. The first test starts it.
+    pub(crate) async fn shared_by(clients: u32) -> Shared {
+        let clients = CLIENTS.acquire_many(clients).await.expect("it is never closed");
         let server = SHARED.get_or_init(async || start(1, None).await.remove(0)).await;
-        Shared { server, ledger: LEDGERS.fetch_add(1, Ordering::Relaxed), _turn: turn }
+        Shared { server, ledger: LEDGERS.fetch_add(1, Ordering::Relaxed), _clients: clients }
     }
 
     /// A server for one test, which may do to it what it likes. The test starts no other one while it has this one.
@@ -98,6 +103,12 @@ impl Server {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[self.index]
+    }
+
+    /// The way to its cluster, with a deadline that a test on a slow machine keeps.
+    pub(crate) fn settings(&self) -> TigerBeetleSettings {
+        let addresses = self.addresses.to_vec();
+        TigerBeetleSettings { addresses, deadline: Duration::from_secs(10), ..TigerBeetleSettings::default() }
     }
 
     /// Ends it without a warning. It is gone when this returns.

@@ -1,0 +1,135 @@
+//! What this server knows of one limit. The balances are the ledger's; here is where they are, what the definition says,
+//! and what is this server's own: what a provider asked for, and what was counted.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::chart::{Chart, LimitAccounts};
+use super::definition_log::Standing;
+use super::ticks::Ticks;
+use crate::backends::Registered;
+use crate::policy::{Counters, Definition, Key, Kind, LimitState, Mode, Moment, Overage, Restraints, retry_after};
+
+/// One limit.
+#[derive(Debug)]
+pub(super) struct Limit {
+    pub(super) key: Key,
+    /// What stands for the key in the ledger.
+    pub(super) hash: u128,
+    /// Held by the one who brings it up to date.
+    pub(super) opening: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) registered: Arc<Registered>,
+    /// What the ledger says; `None` until it was asked, or when it may say something else by now.
+    pub(super) standing: Option<Standing>,
+    pub(super) restraints: Restraints,
+    pub(super) counters: Counters,
+    /// It may owe something, which what frees pays first.
+    pub(super) owes: bool,
+    /// The last tick that was sent.
+    pub(super) ticked: u64,
+    /// Refusals since it last admitted anything.
+    pub(super) streak: u32,
+    pub(super) used_at: Moment,
+}
+
+/// All that a request needs to know of an open limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) hash: u128,
+    pub(super) accounts: LimitAccounts,
+    pub(super) standing: Standing,
+    pub(super) ticks: Option<Ticks>,
+    pub(super) mode: Mode,
+    pub(super) overage: Overage,
+    pub(super) owes: bool,
+    pub(super) paused_until: Option<Moment>,
+    pub(super) withheld: u64,
+}
+
+impl Limit {
+    pub(super) fn new(key: Key, hash: u128, registered: Arc<Registered>, now: Moment) -> Self {
+        let state = State {
+            registered,
+            standing: None,
+            restraints: Restraints::default(),
+            counters: Counters::default(),
+            owes: false,
+            ticked: 0,
+            streak: 0,
+            used_at: now,
+        };
+        Self { key, hash, opening: tokio::sync::Mutex::default(), state: Mutex::new(state) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing under this lock panics but a broken invariant")
+    }
+
+    /// Its terms; `None` until it is open.
+    pub(super) fn terms(&self, chart: &Chart, now: Moment) -> Option<Terms> {
+        let mut state = self.lock();
+        let standing = state.standing?;
+        state.used_at = now;
+        state.restraints.expire(now);
+        let Definition { mode, overage, .. } = state.registered.definition;
+        Some(Terms {
+            hash: self.hash,
+            accounts: chart.accounts_of(self.hash, standing.generation),
+            standing,
+            ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.rule_since_ns),
+            mode,
+            overage,
+            owes: state.owes && overage == Overage::Repay,
+            paused_until: state.restraints.paused_until(now),
+            withheld: state.restraints.withheld(),
+        })
+    }
+
+    /// The definition that this server wants.
+    pub(super) fn registered(&self) -> Arc<Registered> {
+        Arc::clone(&self.lock().registered)
+    }
+
+    /// The ledger is to be asked before the limit is used again.
+    pub(super) fn close(&self) {
+        self.lock().standing = None;
+    }
+
+    /// How long a caller is asked to wait that was refused: nobody knows when other servers' leases end.
+    pub(super) fn backoff(&self, kind: Kind) -> std::time::Duration {
+        let mut state = self.lock();
+        let backoff = match kind {
+            Kind::Rolling { window } => retry_after::rolling_backoff(window),
+            Kind::Concurrency { timeout } => retry_after::concurrency_backoff(timeout),
+            Kind::TokenBucket { refill_period, .. } => retry_after::rolling_backoff(refill_period),
+        };
+        let delay = backoff.delay(state.streak, fastrand::u64(..));
+        state.streak = state.streak.saturating_add(1);
+        delay
+    }
+
+    /// Nothing would be lost by forgetting it but its counters.
+    pub(super) fn is_idle(&self, unused_since: Moment, now: Moment) -> bool {
+        let mut state = self.lock();
+        state.restraints.expire(now);
+        state.used_at <= unused_since && state.restraints.is_empty()
+    }
+}
+
+impl Terms {
+    pub(super) fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
+    pub(super) fn state(&self) -> LimitState {
+        if self.standing.is_decreasing() {
+            LimitState::Decreasing { to: self.standing.wanted }
+        } else {
+            LimitState::Active
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The limits that this server knows of, and the definitions they come from. What is forgotten here is found again in
+//! the ledger.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use slab::Slab;
+
+use super::ids::Ids;
+use super::limit::Limit;
+use crate::backends::Registered;
+use crate::backends::families::{Families, Family, FamilyIndex};
+use crate::policy::{Key, KeyPattern, Moment};
+
+/// An instance of a template that was not used for so long may be forgotten.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How far the hand looks for an idle instance when a template has as many as it may.
+const HAND_STEPS_WHEN_FULL: usize = 256;
+
+/// How many places one step of housekeeping looks at.
+const SWEEP_PLACES: usize = 256;
+
+/// Why a key has no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    Unknown,
+    TooManyInstances,
+}
+
+/// A definition that was taken out.
+pub(super) struct Removed {
+    pub(super) version: u64,
+    /// The limits that followed it, and whether each was watched.
+    pub(super) limits: Vec<(Arc<Limit>, bool)>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    limit: Arc<Limit>,
+    family: FamilyIndex,
+    epoch: u32,
+    watched: bool,
+}
+
+#[derive(Debug)]
+struct Table {
+    slots: Slab<Slot>,
+    by_key: HashMap<Key, usize, RandomState>,
+    by_hash: HashMap<u128, usize, RandomState>,
+    by_tag: HashMap<u64, usize, RandomState>,
+    families: Families,
+    /// Rises with every change of a definition; a limit that is behind looks for its definition again.
+    epoch: u32,
+    places: usize,
+    hand: usize,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Limits {
+    table: RwLock<Table>,
+    ids: Ids,
+    max_instances: usize,
+}
+
+impl Limits {
+    pub(super) fn new(ids: Ids, max_instances: usize) -> Self {
+        let table = Table {
+            slots: Slab::new(),
+            by_key: HashMap::default(),
+            by_hash: HashMap::default(),
+            by_tag: HashMap::default(),
+            families: Families::default(),
+            epoch: 0,
+            places: 0,
+            hand: 0,
+        };
+        Self { table: RwLock::new(table), ids, max_instances }
+    }
+
+    /// The limit of `key`, made now if a template covers it.
+    pub(super) fn resolve(&self, key: &Key, now: Moment) -> Result<Arc<Limit>, Unresolved> {
+        if let Some(limit) = self.read().current(key) {
+            return Ok(Arc::clone(limit));
+        }
+        let mut table = self.write();
+        if let Some(limit) = table.refreshed(key) {
+            return Ok(limit);
+        }
+        let family = table.families.covering(key).ok_or(Unresolved::Unknown)?;
+        let is_template = table.families[family].definition().pattern.is_template();
+        let is_full = is_template && self.max_instances <= table.families[family].instances;
+        if is_full && !table.make_room(family, now) {
+            return Err(Unresolved::TooManyInstances);
+        }
+        let registered = Arc::clone(&table.families[family].registered);
+        let limit = Arc::new(Limit::new(key.clone(), self.ids.key(key), registered, now));
+        table.insert(Arc::clone(&limit), family);
+        Ok(limit)
+    }
+
+    /// The limit of `key`, if this server has it; makes none.
+    pub(super) fn existing(&self, key: &Key) -> Option<Arc<Limit>> {
+        let current = self.read().current(key).cloned();
+        current.or_else(|| self.write().refreshed(key))
+    }
+
+    /// The definition that covers `key`.
+    pub(super) fn definition_of(&self, key: &Key) -> Option<Arc<Registered>> {
+        let table = self.read();
+        table.families.covering(key).map(|family| Arc::clone(&table.families[family].registered))
+    }
+
+    pub(super) fn with_hash(&self, hash: u128) -> Option<Arc<Limit>> {
+        let table = self.read();
+        table.by_hash.get(&hash).map(|place| Arc::clone(&table.slots[*place].limit))
+    }
+
+    /// The limit with this half of what stands for its key.
+    pub(super) fn with_tag(&self, tag: u64) -> Option<Arc<Limit>> {
+        let table = self.read();
+        table.by_tag.get(&tag).map(|place| Arc::clone(&table.slots[*place].limit))
+    }
+
+    /// Takes a definition in. If there is a newer one: its version.
+    pub(super) fn put(&self, registered: &Arc<Registered>) -> Result<(), u64> {
+        let mut table = self.write();
+        table.families.put(registered)?;
+        table.epoch += 1;
+        Ok(())
+    }
+
+    /// Takes a definition out.
+    pub(super) fn remove(&self, pattern: &KeyPattern) -> Option<Removed> {
+        let mut table = self.write();
+        let family = table.families.with_pattern(pattern)?;
+        table.epoch += 1;
+        let version = table.families[family].registered.version;
+        let members: Vec<_> = table.slots.iter().filter(|(_, slot)| slot.family == family).map(|(at, _)| at).collect();
+        let mut limits = Vec::new();
+        for place in members {
+            let key = table.slots[place].limit.key.clone();
+            if table.families.covering(&key) == Some(family) {
+                let slot = table.take(place);
+                limits.push((slot.limit, slot.watched));
+            } else {
+                // A better definition came since it was last used, and takes it over.
+                table.refresh(place);
+            }
+        }
+        table.families.remove(family);
+        Some(Removed { version, limits })
+    }
+
+    pub(super) fn watch(&self, key: &Key, watched: bool) {
+        let mut table = self.write();
+        if let Some(place) = table.by_key.get(key).copied() {
+            table.slots[place].watched = watched;
+        }
+    }
+
+    pub(super) fn is_watched(&self, key: &Key) -> bool {
+        let table = self.read();
+        table.by_key.get(key).is_some_and(|place| table.slots[*place].watched)
+    }
+
+    /// Those that `is_wanted` picks, at most `count`; the argument beside each says whether it is watched.
+    pub(super) fn pick(&self, count: usize, is_wanted: impl Fn(&Limit, bool) -> bool) -> Vec<Arc<Limit>> {
+        let table = self.read();
+        let picked = table.slots.iter().filter(|(_, slot)| is_wanted(&slot.limit, slot.watched));
+        picked.take(count).map(|(_, slot)| Arc::clone(&slot.limit)).collect()
+    }
+
+    /// Limits from place `cursor` on, and where the next page begins.
+    pub(super) fn page(&self, cursor: usize, count: usize) -> (Vec<Key>, Option<usize>) {
+        let table = self.read();
+        let mut page: Vec<_> = (cursor..table.places)
+            .filter_map(|place| table.slots.get(place).map(|slot| (place, slot.limit.key.clone())))
+            .take(count.saturating_add(1))
+            .collect();
+        let next = if count < page.len() { page.pop() } else { None };
+        (page.into_iter().map(|(_, key)| key).collect(), next.map(|(place, _)| place))
+    }
+
+    /// Forgets instances that nobody used for a while.
+    pub(super) fn sweep(&self, now: Moment) {
+        let mut table = self.write();
+        for _ in 0..SWEEP_PLACES.min(table.places) {
+            table.step();
+            table.forget_if_idle(now);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.read().slots.len()
+    }
+
+    /// Changes what the definition of this limit has counted.
+    pub(super) fn count(&self, key: &Key, change: impl FnOnce(&mut Family)) {
+        let mut table = self.write();
+        if let Some(family) = table.by_key.get(key).map(|place| table.slots[*place].family) {
+            change(&mut table.families[family]);
+        }
+    }
+
+    pub(super) fn families<T>(&self, view: impl Fn(&Family) -> T) -> Vec<T> {
+        self.read().families.iter().map(view).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().expect("nothing under this lock panics but a broken invariant")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().expect("nothing under this lock panics but a broken invariant")
+    }
+}
+
+impl Table {
+    fn current(&self, key: &Key) -> Option<&Arc<Limit>> {
+        let slot = &self.slots[*self.by_key.get(key)?];
+        (slot.epoch == self.epoch).then_some(&slot.limit)
+    }
+
+    fn refreshed(&mut self, key: &Key) -> Option<Arc<Limit>> {
+        let place = *self.by_key.get(key)?;
+        self.refresh(place).then(|| Arc::clone(&self.slots[place].limit))
+    }
+
+    /// Brings a limit up to date after some definition changed. False if no definition covers it any more.
+    fn refresh(&mut self, place: usize) -> bool {
+        let slot = &self.slots[place];
+        let (old, new) = (slot.family, self.families.covering(&slot.limit.key));
+        let Some(new) = new else {
+            self.take(place);
+            return false;
+        };
+        self.families[old].instances -= 1;
+        self.families[new].instances += 1;
+        let slot = &mut self.slots[place];
+        (slot.family, slot.epoch) = (new, self.epoch);
+        let mut state = slot.limit.lock();
+        self.families[new].note_pause(state.restraints.paused_until(Moment::START));
+        let registered = &self.families[new].registered;
+        if !Arc::ptr_eq(&state.registered, registered) {
+            (state.registered, state.standing) = (Arc::clone(registered), None);
+        }
+        true
+    }
+
+    fn insert(&mut self, limit: Arc<Limit>, family: FamilyIndex) {
+        let (key, hash) = (limit.key.clone(), limit.hash);
+        let place = self.slots.insert(Slot { limit, family, epoch: self.epoch, watched: false });
+        self.places = self.places.max(place + 1);
+        self.families[family].instances += 1;
+        self.by_key.insert(key, place);
+        self.by_hash.insert(hash, place);
+        self.by_tag.insert(hash as u64, place);
+    }
+
+    fn take(&mut self, place: usize) -> Slot {
+        let slot = self.slots.remove(place);
+        self.by_key.remove(&slot.limit.key);
+        self.by_hash.remove(&slot.limit.hash);
+        self.by_tag.remove(&(slot.limit.hash as u64));
+        self.families[slot.family].instances -= 1;
+        slot
+    }
+
+    fn make_room(&mut self, family: FamilyIndex, now: Moment) -> bool {
+        (0..HAND_STEPS_WHEN_FULL).any(|_| {
+            self.step();
+            let is_of_family = self.slots.get(self.hand).is_some_and(|slot| slot.family == family);
+            is_of_family && self.forget(now, now)
+        })
+    }
+
+    fn step(&mut self) {
+        self.hand = if self.hand + 1 < self.places { self.hand + 1 } else { 0 };
+    }
+
+    fn forget_if_idle(&mut self, now: Moment) {
+        let unused_since = Moment::from_nanos(now.as_nanos().saturating_sub(IDLE.as_nanos() as u64));
+        self.forget(unused_since, now);
+    }
+
+    /// Forgets the instance at the hand, if it was not used since then and nobody holds on to it.
+    fn forget(&mut self, unused_since: Moment, now: Moment) -> bool {
+        let Some(slot) = self.slots.get(self.hand) else { return false };
+        let is_template = self.families[slot.family].definition().pattern.is_template();
+        let is_idle = is_template
+            && !slot.watched
+            && Arc::strong_count(&slot.limit) == 1
+            && slot.limit.is_idle(unused_since, now);
+        if is_idle {
+            self.take(self.hand);
+        }
+        is_idle
+    }
+}
