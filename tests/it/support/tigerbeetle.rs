@@ -95,12 +95,6 @@ impl Server {
         &self.addresses
     }
 
-    /// How its cluster is reached, by a test on a machine that may be busy.
-    pub(crate) fn settings(&self) -> TigerBeetleSettings {
-        let (addresses, deadline) = (self.addresses().to_vec(), Duration::from_secs(1));
-        TigerBeetleSettings { addresses, deadline, ..TigerBeetleSettings::default() }
-    }
-
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[self.index]
     }
