@@ -2,6 +2,8 @@
 
 #[cfg(feature = "server")]
 pub(crate) mod client;
+#[cfg(feature = "server")]
+pub(crate) mod last_will;
 pub(crate) mod remote;
 #[cfg(feature = "server")]
 pub(crate) mod server;

@@ -2,14 +2,14 @@
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::servers::{client, create, ledger_of};
-use crate::support::server::{Ended, tollgate};
+use crate::support::last_will::LastWill;
+use crate::support::server::{self, Ended, tollgate};
 use crate::support::tigerbeetle::{free_addresses, room};
 use crate::support::{sleep_ms, within};
 
@@ -19,33 +19,28 @@ const PATIENCE_SECONDS: u64 = 120;
 /// A program in place of the server: it fails at what `FAILING_AT` says.
 const FAILING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tigerbeetle/failing_server");
 
-/// Where commands are given. What they have started is stopped when the test process ends in any way: a shell waits for
-/// the end of its stdin.
+/// Where commands are given. What they start is stopped, and its files are gone, when the test process ends in any way.
 struct Desk {
-    home: TempDir,
+    _will: LastWill,
     port: u16,
-    will: Child,
+    home: TempDir,
 }
 
 impl Desk {
     fn new(replicas: u16) -> Self {
         let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-        let script = "trap '' HUP INT TERM; cd \"$2\"; read -r _; \"$1\" dev-cluster stop; rm -rf data";
-        let mut will = std::process::Command::new("sh");
-        will.args(["-c", script, "sh", env!("CARGO_BIN_EXE_tollgate")]).arg(home.path());
-        will.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let stop = concat!("'", env!("CARGO_BIN_EXE_tollgate"), "' dev-cluster stop; rm -rf data");
         let port = free_addresses(replicas)[0].port();
-        Self { port, will: will.spawn().expect("there is a shell"), home }
+        Self { _will: LastWill::new(stop, home.path()), port, home }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.home.path().join("data/tigerbeetle").join(name)
     }
 
-    /// A command, with these variables in its environment.
+    /// A command to the cluster, with these variables in its environment.
     async fn run(&self, line: &str, variables: &[(&str, &str)]) -> Ended {
-        let words: Vec<_> = ["dev-cluster"].into_iter().chain(line.split(' ')).collect();
-        let mut command = tollgate(&words);
+        let mut command = tollgate(&format!("dev-cluster {line}").split(' ').collect::<Vec<_>>());
         command.current_dir(self.home.path()).envs(variables.iter().copied());
         let output = within(PATIENCE_SECONDS, command.output()).await.expect("it runs");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
@@ -79,13 +74,6 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
-    fn drop(&mut self) {
-        drop(self.will.stdin.take());
-        let _ = self.will.wait();
-    }
-}
-
 fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
@@ -98,7 +86,7 @@ async fn a_cluster_of_one_is_started_shown_and_stopped_and_keeps_its_books() {
     let process = desk.processes()[0].to_string();
     let process_column = format!("{process:>7}");
     let table = format!(
-        "REPLICA  STATE  ADDRESS          SIZE      FILE                                         PROCESS\n      0  runs   \
+        "REPLICA  STATE  ADDRESS         SIZE      FILE                                         PROCESS\n      0  runs   \
          127.0.0.1:{port}  1.06 GiB  data/tigerbeetle/replica-0-of-1.tigerbeetle  {process_column}\n"
     );
     let rest = format!(
@@ -110,6 +98,11 @@ async fn a_cluster_of_one_is_started_shown_and_stopped_and_keeps_its_books() {
     assert_eq!(desk.told("status").await, table);
     assert_eq!(desk.told(&start).await, format!("it runs already\n\n{table}{rest}"));
     assert_eq!(desk.told("start --port 1").await, format!("it runs already\n\n{table}{rest}"), "where it runs");
+    let (_, settings) = rest.split_once(":\n\n").expect("settings");
+    std::fs::write(desk.home.path().join("tollgate.toml"), settings).expect("written");
+    let mut check = tollgate(&["check"]);
+    check.current_dir(desk.home.path());
+    assert_eq!(server::run(check).await.stdout, "tollgate.toml: no mistakes, 0 limits\n");
 
     create(&client(&[([127, 0, 0, 1], port).into()]), 7, 1).await;
     assert_eq!(
