@@ -1,5 +1,5 @@
-//! Completing: one chain that marks the lease as over, gives back what was not used and charges what was used beyond. It
-//! takes effect once, whoever sends it and however often: the mark is its first member.
+//! Completing: one chain that marks the lease as over, gives back what was not used and charges what was used beyond.
+//! It takes effect once, whoever sends it and however often: the mark is its first member.
 
 use std::sync::Arc;
 use std::time::Duration;

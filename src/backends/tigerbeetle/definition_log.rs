@@ -1,6 +1,6 @@
-//! The log of one limit: who defined what, in the ledger itself. Each entry has the number after the last one in its id,
-//! so that of two servers that write one, one finds it there and reads again. An entry is two transfers: what shall be
-//! in force, and the rule of its kind.
+//! The log of one limit: who defined what, in the ledger itself. Each entry has the number after the last one in its
+//! id, so that of two servers that write one, one finds it there and reads again. An entry is two transfers: what shall
+//! be in force, and the rule of its kind.
 
 use std::num::NonZeroU64;
 

@@ -1,3 +1,5 @@
+//! The log of a limit, read and written.
+
 use super::*;
 use crate::policy::{Definition, DefinitionFields};
 

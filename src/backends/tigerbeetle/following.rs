@@ -1,5 +1,5 @@
 //! Following what other servers of the group do: definitions they change, capacity they free, debt they make. A gentle
-//! poll, of as many limits as one packet takes.
+//! poll: ten times a second, of the limits that somebody waits for.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,8 +19,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 /// Limits that may owe something are looked at while they are in use.
 const IN_USE: Duration = Duration::from_secs(3);
 
-/// Limits looked at in one step.
-const LIMITS_MAX: usize = 50;
+/// The most limits that one look goes through. Who waits for one beyond these tries again by itself.
+const LIMITS_MAX: usize = 1_000;
 
 /// What was seen when it was last looked.
 #[derive(Debug)]

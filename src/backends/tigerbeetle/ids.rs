@@ -1,6 +1,6 @@
 //! Ids of accounts and transfers. Each is derived from what it stands for, so that whoever does a step again, on any
-//! server and after any crash, finds it done. Ids of a lease begin with the time in its ULID: the cluster takes ids that
-//! rise much faster than random ones.
+//! server and after any crash, finds it done. Ids of a lease begin with the time in its ULID: the cluster takes ids
+//! that rise much faster than random ones.
 
 use sha2::{Digest, Sha256};
 

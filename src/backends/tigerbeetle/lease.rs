@@ -1,5 +1,5 @@
-//! A lease as the ledger has it. Whoever asks for the transfers that carry its id knows what it holds, so that it can be
-//! completed by any server, also after a restart.
+//! A lease as the ledger has it. Whoever asks for the transfers that carry its id knows what it holds, so that it can
+//! be completed by any server, also after a restart.
 
 use std::collections::{BTreeMap, HashSet};
 

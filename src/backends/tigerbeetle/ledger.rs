@@ -1,5 +1,5 @@
-//! The backend over a cluster of TigerBeetle: each request within its deadline, each limit's policy while the cluster is
-//! away, and what comes too late given back.
+//! The backend over a cluster of TigerBeetle: each request within its deadline, each limit's policy while the cluster
+//! is away, and what comes too late given back.
 
 use std::sync::Arc;
 use std::time::Duration;

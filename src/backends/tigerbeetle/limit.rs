@@ -1,7 +1,9 @@
-//! What this server knows of one limit. The balances are the ledger's; here is where they are, what the definition says,
-//! and what is this server's own: what a provider asked for, and what was counted.
+//! What this server knows of one limit. The balances are the ledger's; here is where they are, what the definition
+//! says, and what is this server's own: what a provider asked for, and what was counted.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::chart::{Chart, LimitAccounts};
 use super::definition_log::Standing;
@@ -17,6 +19,8 @@ pub(super) struct Limit {
     pub(super) hash: u128,
     /// Held by the one who brings it up to date.
     pub(super) opening: tokio::sync::Mutex<()>,
+    /// Refusals since it last admitted anything.
+    streak: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -31,8 +35,6 @@ pub(super) struct State {
     pub(super) owes: bool,
     /// The last tick that was sent.
     pub(super) ticked: u64,
-    /// Refusals since it last admitted anything.
-    pub(super) streak: u32,
     pub(super) used_at: Moment,
 }
 
@@ -59,10 +61,9 @@ impl Limit {
             counters: Counters::default(),
             owes: false,
             ticked: 0,
-            streak: 0,
             used_at: now,
         };
-        Self { key, hash, opening: tokio::sync::Mutex::default(), state: Mutex::new(state) }
+        Self { key, hash, opening: tokio::sync::Mutex::default(), streak: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -100,16 +101,20 @@ impl Limit {
     }
 
     /// How long a caller is asked to wait that was refused: nobody knows when other servers' leases end.
-    pub(super) fn backoff(&self, kind: Kind) -> std::time::Duration {
-        let mut state = self.lock();
+    pub(super) fn backoff(&self, kind: Kind) -> Duration {
         let backoff = match kind {
             Kind::Rolling { window } => retry_after::rolling_backoff(window),
             Kind::Concurrency { timeout } => retry_after::concurrency_backoff(timeout),
             Kind::TokenBucket { refill_period, .. } => retry_after::rolling_backoff(refill_period),
         };
-        let delay = backoff.delay(state.streak, fastrand::u64(..));
-        state.streak = state.streak.saturating_add(1);
-        delay
+        backoff.delay(self.streak.fetch_add(1, Ordering::Relaxed), fastrand::u64(..))
+    }
+
+    /// It admitted something.
+    pub(super) fn admitted(&self) {
+        if self.streak.load(Ordering::Relaxed) != 0 {
+            self.streak.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Nothing would be lost by forgetting it but its counters.

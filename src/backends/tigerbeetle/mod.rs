@@ -1,8 +1,8 @@
 //! The ledger in a cluster of TigerBeetle, which many servers share.
 //!
-//! From the outside in: `ledger` keeps deadlines and policies; `reserve`, `complete`, `renew`, `opening`, `views` say what
-//! is done, over `books`; `chart`, `ids`, `definition_log`, `lease`, `ticks` say what it looks like in the cluster;
-//! `session` and what it needs is the way there.
+//! From the outside in: `ledger` keeps deadlines and policies; `reserve`, `complete`, `renew`, `opening`, `views` say
+//! what is done, over `books`; `chart`, `ids`, `definition_log`, `lease`, `ticks` say what it looks like in the
+//! cluster; `session` and what it needs is the way there.
 
 mod away;
 mod books;
@@ -24,6 +24,7 @@ mod lease;
 mod leases;
 mod ledger;
 mod limit;
+mod limit_table;
 mod limits;
 mod opening;
 mod recovery;

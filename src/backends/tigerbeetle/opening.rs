@@ -1,5 +1,5 @@
-//! Bringing a limit in the ledger up to date with its definition: its accounts, its capacity, its log. Every step can be
-//! done again, by any server, and takes effect once.
+//! Bringing a limit in the ledger up to date with its definition: its accounts, its capacity, its log. Every step can
+//! be done again, by any server, and takes effect once.
 
 use tigerbeetle_unofficial::Transfer;
 use tigerbeetle_unofficial::core::error::{CreateAccountErrorKind, CreateTransferErrorKind};

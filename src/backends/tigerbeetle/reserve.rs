@@ -16,8 +16,8 @@ use super::refusing::Line;
 use super::ticks;
 use crate::policy::{Amounts, DeniedKey, Grant, Kind, LeaseId, Reason, Refusal, Reserve};
 
-/// How often a reservation is tried again that fits by what the ledger says: what expires is free some 100 ms later, and
-/// somebody else may have been faster.
+/// How often a reservation is tried again that fits by what the ledger says: what expires is free some 100 ms later,
+/// and somebody else may have been faster.
 const RETRIES_MAX: usize = 3;
 
 /// The most failed attempts that are gone through at once in search of the next one.
@@ -75,6 +75,7 @@ impl Books {
             return self.own_answer(request, Box::new(refusal)).await;
         }
         let granted = self.attempts(request, &mut charges).await?;
+        charges.iter().for_each(|charge| charge.line.limit.admitted());
         self.count_shadows(&charges);
         Ok(granted)
     }
