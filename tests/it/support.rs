@@ -4,6 +4,8 @@
 pub(crate) mod client;
 pub(crate) mod differences;
 pub(crate) mod place;
+#[cfg(feature = "server")]
+pub(crate) mod last_will;
 pub(crate) mod remote;
 #[cfg(feature = "server")]
 pub(crate) mod server;

@@ -1,5 +1,7 @@
 //! What needs a real TigerBeetle.
 
+#[cfg(feature = "server")]
+mod dev_cluster;
 mod servers;
 mod sharing;
 mod waiting;

@@ -45,7 +45,7 @@ impl Books {
         let known = if is_granted {
             match self.leases.leave(request.lease_id) {
                 Left::ToOthers => return Ok(false),
-                Left::Last(lease) => Some(lease),
+                Left::Last(lease) => Some(*lease),
                 Left::Unknown => None,
             }
         } else if self.leases.has(request.lease_id) {

@@ -44,7 +44,7 @@ pub(super) enum Left {
     /// Others, or nobody any more.
     ToOthers,
     /// Nobody; as it was before it was marked as over.
-    Last(LeaseRecord),
+    Last(Box<LeaseRecord>),
     /// It is not known here.
     Unknown,
 }
@@ -80,7 +80,10 @@ impl Leases {
     pub(super) fn put(&self, lease: LeaseRecord) {
         let mut shard = self.shard(lease.id);
         if self.max_per_shard <= shard.len() && !shard.contains_key(&lease.id) {
-            return;
+            // Finished ones go first. Where there are none, the ledger has to be asked.
+            let finished = shard.iter().find(|(_, lease)| lease.is_finished).map(|(id, _)| *id);
+            let Some(finished) = finished else { return };
+            shard.remove(&finished);
         }
         let is_live = !lease.is_finished;
         let before = shard.insert(lease.id, lease).is_some_and(|before| !before.is_finished);
@@ -122,7 +125,7 @@ impl Leases {
         if lease.takers != 0 || lease.is_finished {
             return Left::ToOthers;
         }
-        let left = lease.clone();
+        let left = Box::new(lease.clone());
         lease.is_finished = true;
         self.count(true, false);
         Left::Last(left)

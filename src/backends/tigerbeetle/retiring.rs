@@ -14,8 +14,11 @@ use crate::policy::KeyPattern;
 const AT_ONCE_MAX: usize = 64;
 
 /// Limits whose retirement is still to be written, with the version of their definition.
+type Waiting = HashMap<KeyPattern, (u64, Vec<Arc<Limit>>)>;
+
+/// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Retiring(Mutex<HashMap<KeyPattern, (u64, Vec<Arc<Limit>>)>>);
+pub(super) struct Retiring(Mutex<Waiting>);
 
 impl Retiring {
     pub(super) fn put(&self, pattern: &KeyPattern, removed: Removed) {
@@ -56,7 +59,7 @@ impl Retiring {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<KeyPattern, (u64, Vec<Arc<Limit>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().expect("nothing under this lock panics but a broken invariant")
     }
 }
