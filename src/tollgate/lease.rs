@@ -78,14 +78,15 @@ impl Lease {
     }
 
     async fn end(&mut self, actuals: Amounts) -> Result<(), LeaseError> {
-        let Some(runtime) = &self.runtime else { return Ok(()) };
-        let request = Complete { lease_id: self.id(), actuals };
+        let Some(runtime) = self.runtime.clone() else { return Ok(()) };
+        // Without an answer, also where this future is dropped before, the drop of the lease says the same again.
+        let request = Complete { lease_id: self.id(), actuals: actuals.clone() };
+        self.actuals = actuals;
         let completed = runtime.backend.complete(&request).get().await;
         match &completed {
             Ok(()) => self.runtime = None,
-            // Whether it was done is unknown: the drop says the same again.
-            Err(LeaseError::Backend(_)) => self.actuals = request.actuals,
-            Err(LeaseError::KeyNotHeld(_) | LeaseError::Finished) => {}
+            Err(LeaseError::Backend(_)) => {}
+            Err(LeaseError::KeyNotHeld(_) | LeaseError::Finished) => self.actuals = Amounts::default(),
         }
         completed
     }
