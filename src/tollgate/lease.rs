@@ -16,13 +16,15 @@ use crate::policy::{
 pub struct Lease {
     grant: Grant,
     permit: Option<Permit>,
+    /// What was used, once that was said and the ledger did not answer.
+    actuals: Amounts,
     /// None once it was ended or given away.
     runtime: Option<Arc<Runtime>>,
 }
 
 impl Lease {
     pub(super) fn new(granted: Granted, runtime: Arc<Runtime>) -> Self {
-        Self { grant: granted.grant, permit: granted.permit, runtime: Some(runtime) }
+        Self { grant: granted.grant, permit: granted.permit, actuals: Amounts::default(), runtime: Some(runtime) }
     }
 
     /// Its id.
@@ -79,8 +81,11 @@ impl Lease {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let request = Complete { lease_id: self.id(), actuals };
         let completed = runtime.backend.complete(&request).get().await;
-        if completed.is_ok() {
-            self.runtime = None;
+        match &completed {
+            Ok(()) => self.runtime = None,
+            // Whether it was done is unknown: the drop says the same again.
+            Err(LeaseError::Backend(_)) => self.actuals = request.actuals,
+            Err(LeaseError::KeyNotHeld(_) | LeaseError::Finished) => {}
         }
         completed
     }
@@ -136,7 +141,7 @@ pub enum CompleteError {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        let request = Complete { lease_id: self.id(), actuals: Amounts::default() };
+        let request = Complete { lease_id: self.id(), actuals: std::mem::take(&mut self.actuals) };
         match runtime.backend.complete(&request) {
             Reply::Now(Ok(())) => {}
             Reply::Now(Err(error)) => tracing::warn!(lease_id = %self.id(), %error, "could not end a dropped lease"),
