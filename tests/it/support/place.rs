@@ -24,7 +24,6 @@ macro_rules! tests {
     ) => {
         mod $place {
             $(mod $feature {
-                use super::super::*;
                 $(
                     #[$attribute]
                     async fn $check() {
