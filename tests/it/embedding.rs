@@ -9,6 +9,7 @@ use tollgate::backends::Health;
 use tollgate::policy::{Complete, DefinitionFields, LeaseError, LimitState, Reason, Renew};
 use tollgate::tollgate::{CompleteError, StartError};
 
+use crate::support::remote::{Line, Remote};
 use crate::support::{
     bucket, checked, concurrency, key, label, one_of_each_kind, pattern, request, rolling, sleep_ms, used, within,
 };
@@ -155,6 +156,24 @@ async fn a_completion_with_a_stray_key_ends_the_lease_as_if_dropped() {
         let error = lease.complete_with([("not a key", 1)]).await.expect_err("no key");
         assert!(matches!(error, CompleteError::Invalid(_)));
         assert_eq!(available(&tollgate, "c").await, 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_did_not_answer_a_completion_is_told_the_same_once_more() {
+    within(1_000_000, async {
+        let remote = Remote::default();
+        let builder = Tollgate::builder().ledger(remote.ledger()).limit_fields(rolling("r", 10, 60));
+        let tollgate = builder.start().await.expect("it starts");
+        let lease = tollgate.reserve(request(&[("r", 4)])).await.expect("there is room");
+        remote.set(Line::Away);
+        remote.set_delay_ms(50);
+        let mut completing = Box::pin(lease.complete(used(&[("r", 1)])));
+        assert!(futures_util::poll!(&mut completing).is_pending());
+        remote.set(Line::Up);
+        assert!(matches!(completing.await, Err(LeaseError::Backend(_))));
+        assert_eq!(available(&tollgate, "r").await, 9, "and not that all was used, as at the drop of another lease");
     })
     .await;
 }
