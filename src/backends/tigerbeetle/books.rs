@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 use tigerbeetle_unofficial::{QueryFilter, Transfer};
-use tokio::sync::Semaphore;
 
 use super::chart::Chart;
 use super::leases::Leases;
 use super::limit::{Limit, Terms};
 use super::limits::Limits;
+use super::patience::Patience;
 use super::session::{Session, SessionError};
 use crate::backends::{BackendError, Observer};
 use crate::clock::Clock;
@@ -70,9 +70,8 @@ pub(super) struct Books {
     pub(super) clock: Clock,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) counts: Counts,
-    /// A place for each completion that waits for the cluster to come back.
-    pub(super) patience: Arc<Semaphore>,
-    pub(super) patience_max: usize,
+    /// For completions, and reservations of which nobody knows what became.
+    pub(super) patience: Patience,
     /// The next attempt of reservations whose earlier ones failed: their ids are burned.
     attempts: Mutex<ExpiringTable<LeaseId, u32>>,
 }
@@ -86,6 +85,7 @@ impl Books {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let chart = Chart::new(tigerbeetle.ledger);
+        let patience = Patience::new(Arc::clone(&session), clock.clone(), tigerbeetle.in_flight_max);
         Self {
             session,
             chart,
@@ -95,8 +95,7 @@ impl Books {
             clock,
             observer,
             counts: Counts::default(),
-            patience_max: tigerbeetle.in_flight_max,
-            patience: Arc::new(Semaphore::new(tigerbeetle.in_flight_max)),
+            patience,
             attempts: Mutex::new(ExpiringTable::new(ATTEMPT_MEMORY, ATTEMPTS_MAX)),
         }
     }

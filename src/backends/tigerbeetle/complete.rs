@@ -2,7 +2,6 @@
 //! takes effect once, whoever sends it and however often: the mark is its first member.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tigerbeetle_unofficial::Transfer;
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
@@ -21,13 +20,6 @@ const TRIES: usize = 8;
 const TRIES_WITH_ROOM: usize = 4;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-
-/// How long one waits that found no way to the ledger, before the next try.
-const RETRY_DELAY: Duration = Duration::from_millis(50);
-
-/// As long as a completion is tried that found no way to the ledger. What a lease holds ends by itself then at the
-/// latest, but for long streams.
-const PERSISTENCE: Duration = Duration::from_secs(600);
 
 /// What is to be done about one hold.
 struct Settlement {
@@ -64,19 +56,15 @@ impl Settlement {
 impl Books {
     /// Ends a lease; goes on trying while the cluster is away.
     pub(super) async fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
-        let give_up_at = self.clock.now().after(PERSISTENCE);
-        let mut patience = None;
+        let mut persevering = self.patience.begin();
         loop {
             let trouble = match self.try_complete(request).await {
                 Ok(done) => return done,
                 Err(trouble) => trouble,
             };
-            // As many may wait for the cluster as may be on their way to it.
-            patience = patience.or_else(|| Arc::clone(&self.patience).try_acquire_owned().ok());
-            if matches!(trouble, Trouble::Fault(_)) || patience.is_none() || give_up_at < self.clock.now() {
+            if matches!(trouble, Trouble::Fault(_)) || !persevering.try_again().await {
                 return Err(LeaseError::Backend(trouble.text()));
             }
-            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 

@@ -67,9 +67,9 @@ impl Books {
         }
     }
 
-    /// Whether nothing is on its way, and no end of a lease waits for the cluster.
+    /// Whether nothing is on its way, and nothing waits for the cluster to answer.
     pub(super) fn is_quiet(&self) -> bool {
-        self.session.status().in_flight == 0 && self.patience.available_permits() == self.patience_max
+        self.session.status().in_flight == 0 && self.patience.is_idle()
     }
 
     pub(super) fn status(&self) -> SessionStatus {

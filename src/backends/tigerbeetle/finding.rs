@@ -39,8 +39,14 @@ impl Books {
         Ok(Some(lease))
     }
 
-    /// What a reservation is told whose lease is there: the same grant, or why not. `None` if there is none.
-    pub(super) async fn known(&self, request: &Reserve) -> Result<Option<Result<Grant, Box<Refusal>>>, Trouble> {
+    /// What a reservation is told whose lease is there: the same grant, or why not. `None` if there is none. If the lease
+    /// `may_be_own`, nobody else has it unless this server knows it.
+    pub(super) async fn known(
+        &self,
+        request: &Reserve,
+        may_be_own: bool,
+    ) -> Result<Option<Result<Grant, Box<Refusal>>>, Trouble> {
+        let is_shared = !may_be_own || self.leases.has(request.lease_id);
         let Some(lease) = self.read_lease(request.lease_id).await? else { return Ok(None) };
         let refuse = |reason| Ok(Some(Err(Box::new(Refusal::permanent(reason)))));
         if !lease.is_live(self.session.cluster_ns()) {
@@ -51,7 +57,9 @@ impl Books {
                 "`lease_id` is in use for other `requirements`; send a new `lease_id` with every new reservation";
             return refuse(Reason::InvalidRequest(problem.to_owned()));
         }
-        self.leases.share(lease.id);
+        if is_shared {
+            self.leases.share(lease.id);
+        }
         Ok(Some(Ok(Grant { lease_id: lease.id, reserved_at_unix_ms: lease.granted_at_ns / 1_000_000 })))
     }
 

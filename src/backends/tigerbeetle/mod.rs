@@ -26,6 +26,7 @@ mod ledger;
 mod limit;
 mod limits;
 mod opening;
+mod patience;
 mod recovery;
 mod refusing;
 mod renew;

@@ -34,8 +34,10 @@ struct Charge {
 /// What one attempt came to.
 enum Outcome {
     Granted(Vec<Transfer>, u64),
-    /// The lease is there already.
-    Known,
+    /// The lease is there already; perhaps through an earlier try of this attempt.
+    Known {
+        may_be_own: bool,
+    },
     /// The attempt failed before, for good.
     Burned,
     /// This one of the charges does not fit.
@@ -58,7 +60,7 @@ impl Books {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
         Counts::add(&self.counts.decided);
         if self.leases.has(request.lease_id) {
-            return self.again(request).await;
+            return self.again(request, false).await;
         }
         let lines = match self.lines(&request.amounts, true).await {
             Ok(lines) => lines,
@@ -111,10 +113,10 @@ impl Books {
         let first = self.attempt_of(request.lease_id);
         let (mut attempt, mut retries) = (first, 0);
         let answer = loop {
-            let outcome = self.attempt(request, charges, attempt).await;
+            let outcome = self.known_attempt(request, charges, attempt).await;
             let short = match outcome.map_err(|trouble| trouble.refusal(&self.settings))? {
                 Outcome::Granted(holds, cluster_ns) => return Ok(self.granted(request, &holds, cluster_ns)),
-                Outcome::Known => break self.again(request).await,
+                Outcome::Known { may_be_own } => break self.again(request, may_be_own).await,
                 Outcome::Burned if attempt - first < ATTEMPTS_AT_ONCE_MAX => {
                     attempt += 1;
                     continue;
@@ -145,10 +147,30 @@ impl Books {
     }
 
     /// The answer to a request whose holds are there already.
-    async fn again(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
-        let known = self.known(request).await.map_err(|trouble| trouble.refusal(&self.settings))?;
+    async fn again(&self, request: &Reserve, may_be_own: bool) -> Result<Grant, Box<Refusal>> {
+        let known = self.known(request, may_be_own).await.map_err(|trouble| trouble.refusal(&self.settings))?;
         let unreadable = || refuse(Reason::BackendError("the ledger has this lease, and does not show it".to_owned()));
         known.unwrap_or_else(|| Err(unreadable()))
+    }
+
+    /// One attempt, sent again until it is known what became of it, so that a grant can be given back whose caller has
+    /// been told otherwise by then.
+    async fn known_attempt(&self, request: &Reserve, charges: &[Charge], attempt: u32) -> Result<Outcome, Trouble> {
+        let mut persevering = None;
+        loop {
+            let outcome = self.attempt(request, charges, attempt).await;
+            let is_unknown = match &outcome {
+                Err(Trouble::Lost(_)) => true,
+                Err(Trouble::Away(_) | Trouble::Overloaded) => persevering.is_some(), // That of the try before is.
+                Ok(_) | Err(Trouble::Fault(_)) => false,
+            };
+            if let Ok(Outcome::Known { .. }) = outcome {
+                return Ok(Outcome::Known { may_be_own: persevering.is_some() });
+            }
+            if !is_unknown || !persevering.get_or_insert_with(|| self.patience.begin()).try_again().await {
+                return outcome;
+            }
+        }
     }
 
     async fn attempt(&self, request: &Reserve, charges: &[Charge], attempt: u32) -> Result<Outcome, Trouble> {
@@ -172,7 +194,7 @@ impl Books {
                 Ok(Outcome::Short(owner.1))
             }
             CreateTransferErrorKind::IdAlreadyFailed => Ok(Outcome::Burned),
-            kind if is_there(kind) => Ok(Outcome::Known),
+            kind if is_there(kind) => Ok(Outcome::Known { may_be_own: false }),
             kind => {
                 // The accounts are not there: another ledger than the one that this server knew.
                 charges.iter().for_each(|charge| charge.line.limit.close());
@@ -294,7 +316,7 @@ impl Books {
         if let Reason::BackendError(_) | Reason::Overloaded = refusal.reason {
             return Err(refusal);
         }
-        let known = self.known(request).await.map_err(|trouble| trouble.refusal(&self.settings))?;
+        let known = self.known(request, false).await.map_err(|trouble| trouble.refusal(&self.settings))?;
         known.unwrap_or(Err(refusal))
     }
 }
