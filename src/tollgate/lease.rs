@@ -16,7 +16,7 @@ use crate::policy::{
 pub struct Lease {
     grant: Grant,
     permit: Option<Permit>,
-    /// What it used, as far as its holder has said.
+    /// What was used, as far as was said.
     actuals: Amounts,
     /// None once it was ended or given away.
     runtime: Option<Arc<Runtime>>,
@@ -81,13 +81,13 @@ impl Lease {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let request = Complete { lease_id: self.id(), actuals };
         let completing = runtime.backend.complete(&request);
-        // A ledger that does not answer now is told the same once more at the drop, and not something else.
+        // Without an answer, or without a caller who waits for it, whether it was done is unknown: the drop says the same.
         self.actuals = request.actuals;
         let completed = completing.get().await;
         match &completed {
             Ok(()) => self.runtime = None,
-            Err(LeaseError::KeyNotHeld(_)) => self.actuals = Amounts::default(),
-            Err(_) => {}
+            Err(LeaseError::Backend(_)) => {}
+            Err(LeaseError::KeyNotHeld(_) | LeaseError::Finished) => self.actuals = Amounts::default(),
         }
         completed
     }

@@ -11,30 +11,7 @@ mod restraining;
 mod storms;
 mod templates;
 
-use crate::support::within;
-
-/// How long a check may take, in seconds: a virtual year is over in an instant, and in real time a check may have to
-/// wait for others.
-const VIRTUAL: u64 = 31_557_600;
-const REAL: u64 = 300;
-
-/// Makes a test of each check. Every check has its own ledger, which `$start` makes.
-macro_rules! tests {
-    ($ledger:ident = $start:path, $seconds:ident, #[$attribute:meta] { $($feature:ident: $($check:ident),+;)+ }) => {
-        mod $ledger {
-            $(mod $feature {
-                use super::super::*;
-                $(
-                    #[$attribute]
-                    async fn $check() {
-                        let check = async { super::super::$feature::$check($start().await).await };
-                        within($seconds, check).await;
-                    }
-                )+
-            })+
-        }
-    };
-}
+use crate::support::place::{REAL, VIRTUAL, tests};
 
 /// Runs the checks of one caller after the other against a ledger.
 macro_rules! conformance {
@@ -158,6 +135,7 @@ macro_rules! conformance_in_storms {
                 ten_thousand_callers_take_exactly_what_a_bucket_has,
                 ten_thousand_callers_take_exactly_what_all_limits_have,
                 one_lease_sent_by_all_is_granted_once,
+                a_grant_is_given_back_or_given_out_again_and_never_both,
                 a_storm_of_calls_leaves_nothing_held;
         } }
     };

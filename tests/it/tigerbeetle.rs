@@ -1,6 +1,8 @@
 //! What needs a real TigerBeetle.
 
 mod bad_days;
+#[cfg(feature = "server")]
+mod dev_cluster;
 mod servers;
 mod sharing;
 mod waiting;

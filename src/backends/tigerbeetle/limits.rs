@@ -1,24 +1,14 @@
-//! The limits that this server knows of, and the definitions they come from. What is forgotten here is found again in
-//! the ledger.
+//! The limits that this server knows of, and the definitions they come from, for all who use them. What is forgotten
+//! here is found again in the ledger.
 
-use std::collections::HashMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
-
-use foldhash::fast::RandomState;
-use slab::Slab;
 
 use super::ids::Ids;
 use super::limit::Limit;
+use super::limit_table::Table;
 use crate::backends::Registered;
-use crate::backends::families::{Families, Family, FamilyIndex};
+use crate::backends::families::Family;
 use crate::policy::{Key, KeyPattern, Moment};
-
-/// An instance of a template that was not used for so long may be forgotten.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// How far the hand looks for an idle instance when a template has as many as it may.
-const HAND_STEPS_WHEN_FULL: usize = 256;
 
 /// How many places one step of housekeeping looks at.
 const SWEEP_PLACES: usize = 256;
@@ -37,27 +27,6 @@ pub(super) struct Removed {
     pub(super) limits: Vec<(Arc<Limit>, bool)>,
 }
 
-#[derive(Debug)]
-struct Slot {
-    limit: Arc<Limit>,
-    family: FamilyIndex,
-    epoch: u32,
-    watched: bool,
-}
-
-#[derive(Debug)]
-struct Table {
-    slots: Slab<Slot>,
-    by_key: HashMap<Key, usize, RandomState>,
-    by_hash: HashMap<u128, usize, RandomState>,
-    by_tag: HashMap<u64, usize, RandomState>,
-    families: Families,
-    /// Rises with every change of a definition; a limit that is behind looks for its definition again.
-    epoch: u32,
-    places: usize,
-    hand: usize,
-}
-
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Limits {
@@ -68,17 +37,7 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn new(ids: Ids, max_instances: usize) -> Self {
-        let table = Table {
-            slots: Slab::new(),
-            by_key: HashMap::default(),
-            by_hash: HashMap::default(),
-            by_tag: HashMap::default(),
-            families: Families::default(),
-            epoch: 0,
-            places: 0,
-            hand: 0,
-        };
-        Self { table: RwLock::new(table), ids, max_instances }
+        Self { table: RwLock::default(), ids, max_instances }
     }
 
     /// The limit of `key`, made now if a template covers it.
@@ -144,8 +103,8 @@ impl Limits {
         for place in members {
             let key = table.slots[place].limit.key.clone();
             if table.families.covering(&key) == Some(family) {
-                let slot = table.take(place);
-                limits.push((slot.limit, slot.watched));
+                let is_watched = table.watched.contains(&place);
+                limits.push((table.take(place).limit, is_watched));
             } else {
                 // A better definition came since it was last used, and takes it over.
                 table.refresh(place);
@@ -155,23 +114,32 @@ impl Limits {
         Some(Removed { version, limits })
     }
 
+    /// The ledger is to be asked before limits of this definition are used again.
+    pub(super) fn close_all_of(&self, pattern: &KeyPattern) {
+        let table = self.read();
+        let Some(family) = table.families.with_pattern(pattern) else { return };
+        table.slots.iter().filter(|(_, slot)| slot.family == family).for_each(|(_, slot)| slot.limit.close());
+    }
+
     pub(super) fn watch(&self, key: &Key, watched: bool) {
         let mut table = self.write();
-        if let Some(place) = table.by_key.get(key).copied() {
-            table.slots[place].watched = watched;
+        let Some(place) = table.by_key.get(key).copied() else { return };
+        if watched {
+            table.watched.insert(place);
+        } else {
+            table.watched.remove(&place);
         }
     }
 
     pub(super) fn is_watched(&self, key: &Key) -> bool {
         let table = self.read();
-        table.by_key.get(key).is_some_and(|place| table.slots[*place].watched)
+        table.by_key.get(key).is_some_and(|place| table.watched.contains(place))
     }
 
-    /// Those that `is_wanted` picks, at most `count`; the argument beside each says whether it is watched.
-    pub(super) fn pick(&self, count: usize, is_wanted: impl Fn(&Limit, bool) -> bool) -> Vec<Arc<Limit>> {
+    /// Those that somebody waits for, at most `count`.
+    pub(super) fn watched(&self, count: usize) -> Vec<Arc<Limit>> {
         let table = self.read();
-        let picked = table.slots.iter().filter(|(_, slot)| is_wanted(&slot.limit, slot.watched));
-        picked.take(count).map(|(_, slot)| Arc::clone(&slot.limit)).collect()
+        table.watched.iter().take(count).map(|place| Arc::clone(&table.slots[*place].limit)).collect()
     }
 
     /// Limits from place `cursor` on, and where the next page begins.
@@ -216,88 +184,5 @@ impl Limits {
 
     fn write(&self) -> RwLockWriteGuard<'_, Table> {
         self.table.write().expect("nothing under this lock panics but a broken invariant")
-    }
-}
-
-impl Table {
-    fn current(&self, key: &Key) -> Option<&Arc<Limit>> {
-        let slot = &self.slots[*self.by_key.get(key)?];
-        (slot.epoch == self.epoch).then_some(&slot.limit)
-    }
-
-    fn refreshed(&mut self, key: &Key) -> Option<Arc<Limit>> {
-        let place = *self.by_key.get(key)?;
-        self.refresh(place).then(|| Arc::clone(&self.slots[place].limit))
-    }
-
-    /// Brings a limit up to date after some definition changed. False if no definition covers it any more.
-    fn refresh(&mut self, place: usize) -> bool {
-        let slot = &self.slots[place];
-        let (old, new) = (slot.family, self.families.covering(&slot.limit.key));
-        let Some(new) = new else {
-            self.take(place);
-            return false;
-        };
-        self.families[old].instances -= 1;
-        self.families[new].instances += 1;
-        let slot = &mut self.slots[place];
-        (slot.family, slot.epoch) = (new, self.epoch);
-        let mut state = slot.limit.lock();
-        self.families[new].note_pause(state.restraints.paused_until(Moment::START));
-        let registered = &self.families[new].registered;
-        if !Arc::ptr_eq(&state.registered, registered) {
-            (state.registered, state.standing) = (Arc::clone(registered), None);
-        }
-        true
-    }
-
-    fn insert(&mut self, limit: Arc<Limit>, family: FamilyIndex) {
-        let (key, hash) = (limit.key.clone(), limit.hash);
-        let place = self.slots.insert(Slot { limit, family, epoch: self.epoch, watched: false });
-        self.places = self.places.max(place + 1);
-        self.families[family].instances += 1;
-        self.by_key.insert(key, place);
-        self.by_hash.insert(hash, place);
-        self.by_tag.insert(hash as u64, place);
-    }
-
-    fn take(&mut self, place: usize) -> Slot {
-        let slot = self.slots.remove(place);
-        self.by_key.remove(&slot.limit.key);
-        self.by_hash.remove(&slot.limit.hash);
-        self.by_tag.remove(&(slot.limit.hash as u64));
-        self.families[slot.family].instances -= 1;
-        slot
-    }
-
-    fn make_room(&mut self, family: FamilyIndex, now: Moment) -> bool {
-        (0..HAND_STEPS_WHEN_FULL).any(|_| {
-            self.step();
-            let is_of_family = self.slots.get(self.hand).is_some_and(|slot| slot.family == family);
-            is_of_family && self.forget(now, now)
-        })
-    }
-
-    fn step(&mut self) {
-        self.hand = if self.hand + 1 < self.places { self.hand + 1 } else { 0 };
-    }
-
-    fn forget_if_idle(&mut self, now: Moment) {
-        let unused_since = Moment::from_nanos(now.as_nanos().saturating_sub(IDLE.as_nanos() as u64));
-        self.forget(unused_since, now);
-    }
-
-    /// Forgets the instance at the hand, if it was not used since then and nobody holds on to it.
-    fn forget(&mut self, unused_since: Moment, now: Moment) -> bool {
-        let Some(slot) = self.slots.get(self.hand) else { return false };
-        let is_template = self.families[slot.family].definition().pattern.is_template();
-        let is_idle = is_template
-            && !slot.watched
-            && Arc::strong_count(&slot.limit) == 1
-            && slot.limit.is_idle(unused_since, now);
-        if is_idle {
-            self.take(self.hand);
-        }
-        is_idle
     }
 }

@@ -1,8 +1,8 @@
 //! The ledger in a cluster of TigerBeetle, which many servers share.
 //!
-//! From the outside in: `ledger` keeps deadlines and policies; `reserve`, `complete`, `renew`, `opening`, `views` say what
-//! is done, over `books`; `chart`, `ids`, `definition_log`, `lease`, `ticks` say what it looks like in the cluster;
-//! `session` and what it needs is the way there.
+//! From the outside in: `ledger` keeps deadlines and policies; `reserve`, `complete`, `renew`, `opening`, `views` say
+//! what is done, over `books`; `chart`, `ids`, `definition_log`, `lease`, `ticks` say what it looks like in the
+//! cluster; `session` and what it needs is the way there.
 
 mod away;
 mod books;
@@ -17,21 +17,26 @@ mod crash_point;
 mod definition_log;
 mod detach;
 mod dial;
+mod ending;
 mod finding;
 mod following;
 mod ids;
+mod in_time;
 mod lease;
 mod leases;
 mod ledger;
 mod limit;
+mod limit_table;
 mod limits;
 mod opening;
-mod patience;
+mod packet;
 mod recovery;
 mod refusing;
 mod renew;
 mod reserve;
+mod retiring;
 mod session;
+mod settlement;
 mod ticks;
 mod views;
 mod vitals;

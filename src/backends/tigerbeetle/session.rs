@@ -168,11 +168,6 @@ impl Session {
         }
     }
 
-    /// Whether it was closed: nothing is ever answered again.
-    pub(super) fn is_closed(&self) -> bool {
-        self.client().is_none()
-    }
-
     /// Asks for what costs the cluster least, even while it is away and whatever is in flight.
     pub(super) fn probe(&self) -> Result<Answering, SessionError> {
         self.with_client(|client| client.send(OperationKind::LookupAccounts, vec![1_u128], None))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tollgate::backends::{Applied, Registered, Settled};
 use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage};
 
-use super::harness::{Harness, LONG};
-use crate::support::{bucket, checked, concurrency, key, one_of_each_kind, rolling};
+use super::harness::Harness;
+use crate::support::{LONG, bucket, checked, concurrency, key, one_of_each_kind, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
 
@@ -35,9 +35,9 @@ pub(crate) async fn a_raised_bucket_fills_up_to_its_new_capacity(ledger: Harness
     let raised = ledger.now();
     assert_eq!((ledger.available("slow").await, ledger.code(&[("slow", 11)]).await), (10, String::new()));
     ledger.assert_refilled("fast", 10, raised).await;
-    ledger.just_before_refill(raised, 1_000, 3_000).await;
+    ledger.just_before(raised, 1_000).await;
     ledger.assert_refilled("fast", 10, raised).await;
-    ledger.at_refill(raised, 1_000, 3_000).await;
+    ledger.at(raised, 1_000 + ledger.differs.step_ms(15, 3_000)).await;
     assert_eq!((ledger.available("slow").await, ledger.available("fast").await), (10, 15));
 }
 
@@ -69,13 +69,14 @@ pub(crate) async fn nothing_is_admitted_until_a_decrease_is_applied(ledger: Harn
 }
 
 pub(crate) async fn a_decrease_is_applied_when_enough_has_expired(ledger: Harness) {
-    ledger.put_all([rolling("r", 10, 3), concurrency("c", 10, 3), bucket("b", 10, 4, 1)]).await;
-    ledger.grant(&[("r", 4), ("c", 4), ("b", 10)]).await;
+    ledger.put_all([rolling("r", 10, 3), concurrency("c", 10, 3), bucket("b", 16, 16, 3)]).await;
+    ledger.grant(&[("r", 4), ("c", 4), ("b", 16)]).await;
     let granted = ledger.now();
-    ledger.pass(400).await; // 1.6 units flow into the bucket.
+    ledger.pass(400).await; // 2.1 units flow into the bucket.
     ledger.grant(&[("r", 4), ("c", 4)]).await;
-    // 2 are free and 5 must be.
-    for fields in [bucket("b", 5, 4, 1), rolling("r", 5, 3), concurrency("c", 5, 3)] {
+    // 2 are free and 5 must be; of the bucket 8.
+    assert_eq!(ledger.put(bucket("b", 8, 16, 3)).await, decreasing(8));
+    for fields in [rolling("r", 5, 3), concurrency("c", 5, 3)] {
         assert_eq!(ledger.put(fields).await, decreasing(5));
     }
     let decreasing = async |text| {
@@ -83,21 +84,22 @@ pub(crate) async fn a_decrease_is_applied_when_enough_has_expired(ledger: Harnes
         assert!(next_change.is_some(), "{text}: a timer must drive it");
         assert_eq!(ledger.code(&[(text, 1)]).await, format!("limit_decreasing:{text}"));
     };
-    let active = async |text| {
+    let active = async |text, capacity| {
         assert_eq!(ledger.settle(text).await, Settled::Active, "{text}");
-        assert_eq!(ledger.usage(text).await.capacity, 5, "{text}");
+        assert_eq!(ledger.usage(text).await.capacity, capacity, "{text}");
     };
-    ledger.just_before_refill(granted, 1_250, 2_500).await;
+    let step_ms = ledger.differs.step_ms(16, 3_000);
+    ledger.just_before(granted, 1_500 - step_ms).await;
     decreasing("b").await;
-    ledger.at_refill(granted, 1_250, 2_500).await;
-    active("b").await;
+    ledger.at(granted, 1_500 + step_ms).await;
+    active("b", 8).await;
     ledger.just_before(granted, 3_000).await;
     for text in ["r", "c"] {
         decreasing(text).await;
     }
     ledger.at(granted, 3_000).await;
     for text in ["r", "c"] {
-        active(text).await;
+        active(text, 5).await;
     }
 }
 
@@ -227,7 +229,7 @@ pub(crate) async fn policies_can_change_while_debt_is_owed(ledger: Harness) {
     ledger.end(lease, &[("b", 15)]).await;
     ledger.put(with(Overage::Debt)).await;
     ledger.put(with(Overage::Repay)).await;
-    ledger.at_refill(granted, 1_500, 1_000).await;
+    ledger.at(granted, 1_500 + ledger.differs.step_ms(10, 1_000)).await;
     assert_eq!((ledger.available("b").await, ledger.usage("b").await.debt), (10, 0));
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tollgate::policy::{DefinitionFields, LeaseError, LeaseId, Moment, Overage};
 
-use super::harness::{Harness, LONG};
-use crate::support::{bucket, concurrency, key, one_of_each_kind, rolling};
+use super::harness::Harness;
+use crate::support::{LONG, bucket, concurrency, key, one_of_each_kind, rolling};
 
 pub(crate) async fn concurrency_is_released_whatever_was_used(ledger: Harness) {
     ledger.put(concurrency("c", 10, 1_000)).await;

@@ -1,6 +1,5 @@
 //! A ledger under test, and what it was told.
 
-mod differences;
 #[cfg(feature = "tigerbeetle")]
 mod tigerbeetle;
 mod time;
@@ -18,12 +17,11 @@ use tollgate::policy::{
     Restraint, Seconds,
 };
 
+use crate::support::differences::Differences;
 use crate::support::{checked, key, pattern, request, used};
-use differences::Differences;
 
 #[cfg(feature = "tigerbeetle")]
 pub(crate) use tigerbeetle::tigerbeetle;
-pub(crate) use time::LONG;
 
 /// A ledger, and how it differs from others.
 pub(crate) struct Harness {

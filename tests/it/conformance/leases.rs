@@ -3,8 +3,8 @@
 use tollgate::backends::LeaseView;
 use tollgate::policy::{Complete, Labels, LeaseError, LeaseId, Reserve};
 
-use super::harness::{Harness, LONG};
-use crate::support::{bucket, concurrency, label, request, rolling, used};
+use super::harness::Harness;
+use crate::support::{LONG, bucket, concurrency, label, request, rolling, used};
 
 async fn view(ledger: &Harness, lease_id: LeaseId) -> Option<LeaseView> {
     ledger.backend.lease(lease_id).get().await.expect("the ledger answers")

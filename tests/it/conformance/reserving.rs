@@ -2,8 +2,8 @@
 
 use tollgate::policy::{LeaseId, Reason, Reserve};
 
-use super::harness::{Harness, LONG};
-use crate::support::{concurrency, one_of_each_kind, request, rolling};
+use super::harness::Harness;
+use crate::support::{LONG, concurrency, one_of_each_kind, request, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
 

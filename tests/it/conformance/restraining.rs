@@ -2,8 +2,8 @@
 
 use tollgate::policy::{DefinitionFields, LimitState, Mode, Refusal, Restraint};
 
-use super::harness::{Harness, LONG, denied};
-use crate::support::{bucket, concurrency, one_of_each_kind, request, rolling};
+use super::harness::{Harness, denied};
+use crate::support::{LONG, bucket, concurrency, one_of_each_kind, request, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
 

@@ -6,8 +6,8 @@ use std::num::NonZeroU64;
 use tollgate::backends::DefinitionTotals;
 use tollgate::policy::{DefinitionFields, LimitState, Overage};
 
-use super::harness::{Harness, LONG};
-use crate::support::{bucket, concurrency, key, request, rolling};
+use super::harness::Harness;
+use crate::support::{LONG, bucket, concurrency, key, request, rolling};
 
 pub(crate) async fn each_value_has_a_limit_of_its_own(ledger: Harness) {
     ledger.put(concurrency("tenant:{tenant}:jobs", 10, 60)).await;
@@ -112,7 +112,7 @@ pub(crate) async fn idle_instances_are_dropped(ledger: Harness) {
     ledger.end(lease, &[]).await;
     ledger.assert_in_use(2).await; // What is charged is remembered until it is free again.
     assert_eq!((ledger.available("c:1").await, ledger.available("r:1").await), (10, 5));
-    ledger.at_refill(granted, 2_500, 5_000).await;
+    ledger.at(granted, 2_500 + ledger.differs.step_ms(10, 5_000)).await;
     ledger.at(granted, 3_000).await;
     ledger.assert_in_use(0).await;
     for text in texts {

@@ -8,8 +8,8 @@ use tollgate::backends::tigerbeetle::TigerBeetleLedger;
 use tollgate::clock::Clock;
 use tollgate::config::{Settings, TigerBeetleSettings};
 
-use super::differences::Differences;
 use super::{Freed, Harness};
+use crate::support::differences::Differences;
 use crate::support::tigerbeetle::Server;
 
 /// As often as the actor that owns a ledger does it.

@@ -7,9 +7,6 @@ use tollgate::policy::retry_after::whole_ms;
 
 use super::Harness;
 
-/// Seconds of which no check sees the end: not even the first of the steps in which some ledgers refill a bucket.
-pub(crate) const LONG: u64 = 1_000_000_000;
-
 impl Harness {
     /// Now. Whoever counts from an operation asks for this after its answer.
     pub(crate) fn now(&self) -> Moment {
@@ -57,21 +54,6 @@ impl Harness {
         self.at(rebooked.after(left), 0).await;
     }
 
-    /// The last moment at which a bucket can be seen not to have what flows into it by `ms` after `since`. Empty, it
-    /// fills within `fill_ms`.
-    pub(crate) async fn just_before_refill(&self, since: Moment, ms: u64, fill_ms: u64) {
-        self.just_before(since, ms - self.step_ms(fill_ms)).await;
-    }
-
-    /// Lets time pass until a bucket has what flows into it by `ms` after `since`.
-    pub(crate) async fn at_refill(&self, since: Moment, ms: u64, fill_ms: u64) {
-        self.at(since, ms + self.step_ms(fill_ms)).await;
-    }
-
-    fn step_ms(&self, fill_ms: u64) -> u64 {
-        self.differs.refill_steps.map_or(0, |steps| fill_ms.div_ceil(steps))
-    }
-
     /// Asserts that a caller was told now to wait until `moment`.
     #[track_caller]
     pub(crate) fn assert_waits_until(&self, moment: Moment, told_ms: u64) {
@@ -96,7 +78,7 @@ impl Harness {
         let (amount, seconds) = (fields.refill_amount.expect("a bucket"), fields.refill_seconds.expect("a bucket"));
         let flowed =
             |time: Duration| (time.as_nanos() * u128::from(amount) / 1_000_000_000 / u128::from(seconds)) as i128;
-        let step = self.differs.refill_steps.map_or(0, |steps| usage.capacity.div_ceil(steps));
+        let step = self.differs.step(usage.capacity);
         let full = i128::from(usage.capacity);
         let least = (base + flowed(at_least) - i128::from(step)).min(full);
         let most = (base + flowed(at_most) + i128::from(step)).min(full);

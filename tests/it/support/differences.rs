@@ -6,6 +6,9 @@ pub(crate) struct Differences {
     /// How long it may take to ask and to be answered. In virtual time that is nothing; where time is real, a check
     /// looks so much before a moment whether what is due then has not happened yet.
     pub(crate) answer_ms_max: u64,
+    /// How long it may take until what is possible at once has happened: tasks need their turns, and where time is real,
+    /// round trips.
+    pub(crate) settling_ms_max: u64,
     /// How much later than due something may free. TigerBeetle releases what has expired with its next pulse, up to
     /// 100 ms later, and asking takes its time.
     pub(crate) late_ms_max: u64,
@@ -13,7 +16,7 @@ pub(crate) struct Differences {
     /// number of seconds after that, and so up to a second later than it should: TigerBeetle's timeouts are in seconds.
     pub(crate) rebooks_for_whole_seconds: bool,
     /// In how many steps an empty bucket fills; `None` if continuously. Where it is in steps, transfers bring what has
-    /// flowed, and what is available may be a step behind or ahead.
+    /// flowed, in whole units, and what is available may be a step behind or ahead.
     pub(crate) refill_steps: Option<u64>,
     /// Whether a refusal says exactly when the amount will be free. TigerBeetle does not tell when pending transfers
     /// end: its hints grow with every denial.
@@ -35,9 +38,25 @@ pub(crate) struct Differences {
 }
 
 impl Differences {
+    /// Whether time is virtual, and everything happens exactly when it is due.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.answer_ms_max == 0
+    }
+
+    /// The most units that one step of a refill brings.
+    pub(crate) fn step(&self, capacity: u64) -> u64 {
+        self.refill_steps.map_or(0, |steps| capacity.div_ceil(steps))
+    }
+
+    /// How long so many units take to flow into a bucket that fills within `fill_ms`.
+    pub(crate) fn step_ms(&self, capacity: u64, fill_ms: u64) -> u64 {
+        (self.step(capacity) * fill_ms).div_ceil(capacity)
+    }
+
     /// Of the ledger in memory, in virtual time: it is exact.
     pub(crate) const MEMORY: Self = Self {
         answer_ms_max: 0,
+        settling_ms_max: 0,
         late_ms_max: 0,
         rebooks_for_whole_seconds: false,
         refill_steps: None,
@@ -53,6 +72,7 @@ impl Differences {
     #[cfg(feature = "tigerbeetle")]
     pub(crate) const TIGERBEETLE: Self = Self {
         answer_ms_max: 400,
+        settling_ms_max: 250,
         late_ms_max: 300,
         rebooks_for_whole_seconds: true,
         refill_steps: Some(8),
