@@ -16,7 +16,7 @@ use crate::policy::{
 pub struct Lease {
     grant: Grant,
     permit: Option<Permit>,
-    /// What was used, once that was said and the ledger did not answer.
+    /// What was used, as far as was said.
     actuals: Amounts,
     /// None once it was ended or given away.
     runtime: Option<Arc<Runtime>>,
@@ -78,11 +78,12 @@ impl Lease {
     }
 
     async fn end(&mut self, actuals: Amounts) -> Result<(), LeaseError> {
-        let Some(runtime) = self.runtime.clone() else { return Ok(()) };
-        // Without an answer, also where this future is dropped before, the drop of the lease says the same again.
-        let request = Complete { lease_id: self.id(), actuals: actuals.clone() };
-        self.actuals = actuals;
-        let completed = runtime.backend.complete(&request).get().await;
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        let request = Complete { lease_id: self.id(), actuals };
+        let completing = runtime.backend.complete(&request);
+        // Without an answer, or without a caller who waits for it, whether it was done is unknown: the drop says the same.
+        self.actuals = request.actuals;
+        let completed = completing.get().await;
         match &completed {
             Ok(()) => self.runtime = None,
             Err(LeaseError::Backend(_)) => {}
