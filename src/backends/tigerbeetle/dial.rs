@@ -63,3 +63,54 @@ fn first_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().take_while(|char| !char.is_control()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    /// An address where nobody listens.
+    fn nobody() -> SocketAddr {
+        listener().1
+    }
+
+    #[test]
+    fn each_address_has_a_bit() {
+        let (_listening, there) = listener();
+        assert_eq!(dial(&[nobody(), there, nobody()]), Reach(0b010));
+        assert_eq!(dial(&[there; 6]), Reach(0b11_1111));
+    }
+
+    #[test]
+    fn only_an_address_that_came_back_widens_the_reach() {
+        assert!(Reach(0b01).is_wider_than(Reach(0)));
+        assert!(Reach(0b10).is_wider_than(Reach(0b01)));
+        assert!(!Reach(0b01).is_wider_than(Reach(0b11)));
+        assert!(!Reach(0).is_wider_than(Reach(0)));
+    }
+
+    #[test]
+    fn a_knock_tells_who_is_there() {
+        let answered_by = |say: fn(TcpStream)| {
+            let (listening, address) = listener();
+            let server = thread::spawn(move || say(listening.accept().unwrap().0));
+            let knock = knock(&address);
+            server.join().unwrap();
+            knock
+        };
+        assert_eq!(knock(&nobody()), Knock::Refused);
+        assert_eq!(answered_by(drop), Knock::Closed);
+        let http = |mut stream: TcpStream| stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close").unwrap();
+        assert_eq!(answered_by(http), Knock::Answered("HTTP/1.1 400 Bad Request".to_owned()));
+        let (_silent, address) = listener();
+        assert_eq!(knock(&address), Knock::Silent);
+    }
+}

@@ -169,3 +169,7 @@ impl Watchdog {
         !self.is_dialing && SUSPICIOUS <= self.silent_for && interval <= self.since_dial
     }
 }
+
+#[cfg(test)]
+#[path = "watchdog_tests.rs"]
+mod tests;
