@@ -23,4 +23,6 @@ mod registry;
 mod supervision;
 mod support;
 mod tidy;
+#[cfg(feature = "tigerbeetle")]
+mod tigerbeetle;
 mod waiting;

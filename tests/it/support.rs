@@ -4,6 +4,8 @@
 pub(crate) mod client;
 #[cfg(feature = "server")]
 pub(crate) mod server;
+#[cfg(feature = "tigerbeetle")]
+pub(crate) mod tigerbeetle;
 #[cfg(feature = "server")]
 pub(crate) mod wire;
 

@@ -1,0 +1,199 @@
+//! Real TigerBeetle servers. All run with `--development`: half the memory (1.45 GiB each), and room for eight clients.
+//! They run in real time; a test that starts some must not pause the clock.
+
+mod binary;
+mod keeper;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::net::TcpStream;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use super::within;
+use binary::TigerBeetle;
+use keeper::Keeper;
+
+/// How long a server may take until it listens. It is 1.5 s where nothing else runs.
+const PATIENCE_SECONDS: u64 = 60;
+
+/// Below the ports that systems give to clients: no client can be in the way, nor meet itself while a server is gone.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// The shared server can have eight clients; one that went counts a moment longer.
+static TURNS: Semaphore = Semaphore::const_new(2);
+static SHARED: OnceCell<Server> = OnceCell::const_new();
+static LEDGERS: AtomicU32 = AtomicU32::new(1);
+
+/// How many servers beside it have room in memory.
+static ROOM: Semaphore = Semaphore::const_new(4);
+
+/// The server that tests share, two at a time, as one of them has it. It may have three clients.
+pub(crate) struct Shared {
+    server: &'static Server,
+    ledger: u32,
+    _turn: SemaphorePermit<'static>,
+}
+
+impl Shared {
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// One that no other test has.
+    pub(crate) fn ledger(&self) -> u32 {
+        self.ledger
+    }
+}
+
+/// One replica. Its process and its file go with it, and with the test process.
+pub(crate) struct Server {
+    keeper: Arc<Mutex<Keeper>>,
+    index: usize,
+    addresses: Arc<[SocketAddr]>,
+    _room: Option<Arc<SemaphorePermit<'static>>>,
+}
+
+/// What became of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Started {
+    Listens,
+    AddressIsTaken,
+}
+
+impl Server {
+    /// The server of all tests; the first of them starts it.
+    pub(crate) async fn shared() -> Shared {
+        let turn = TURNS.acquire().await.expect("it is never closed");
+        let server = SHARED.get_or_init(async || start(1, None).await.remove(0)).await;
+        Shared { server, ledger: LEDGERS.fetch_add(1, Ordering::Relaxed), _turn: turn }
+    }
+
+    /// A server for one test, which may do to it what it likes. The test starts no other one while it has this one.
+    pub(crate) async fn start() -> Self {
+        start(1, Some(room(1).await)).await.remove(0)
+    }
+
+    /// Where all replicas of its cluster are, in their order.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[self.index]
+    }
+
+    /// Ends it without a warning. It is gone when this returns.
+    pub(crate) async fn kill(&self) {
+        self.tell("kill").await;
+        // The kernel closes what a process did with io_uring a moment after the process has gone.
+        let closed = async { while TcpStream::connect(self.address()).await.is_ok() {} };
+        within(PATIENCE_SECONDS, closed).await;
+    }
+
+    /// Runs it at the same address with the same file. It listens when this returns.
+    pub(crate) async fn restart(&self) {
+        self.kill().await;
+        within(PATIENCE_SECONDS, async { while self.run().await == Started::AddressIsTaken {} }).await;
+    }
+
+    /// Lets it do nothing; its connections stay open.
+    pub(crate) async fn stop(&self) {
+        self.tell("stop").await;
+    }
+
+    /// Lets it go on.
+    pub(crate) async fn cont(&self) {
+        self.tell("cont").await;
+    }
+
+    /// What it has written so far.
+    pub(crate) fn log(&self) -> String {
+        self.keeper.lock().expect("no panic").log()
+    }
+
+    fn format(index: usize, addresses: &Arc<[SocketAddr]>, room: Option<Arc<SemaphorePermit<'static>>>) -> Self {
+        let tigerbeetle = TigerBeetle::find();
+        let folder = tempfile::Builder::new().prefix("tigerbeetle-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+        let folder = folder.expect("a directory").keep();
+        let file = folder.join("data");
+        let keeper = Keeper::new(&folder, &tigerbeetle.start(addresses, &file));
+        tigerbeetle.format(index, addresses.len(), &file);
+        Self { keeper: Arc::new(Mutex::new(keeper)), index, addresses: Arc::clone(addresses), _room: room }
+    }
+
+    async fn run(&self) -> Started {
+        let length_before = self.log().len();
+        self.tell("start").await;
+        let started = async {
+            loop {
+                let log = self.log();
+                let log = &log[length_before..];
+                if log.contains(": listening on ") {
+                    return Started::Listens;
+                } else if log.contains("error: AddressInUse") {
+                    return Started::AddressIsTaken;
+                }
+                assert!(![" panic: ", " error: "].iter().any(|end| log.contains(end)), "it does not start:\n{log}");
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let started = timeout(Duration::from_secs(PATIENCE_SECONDS), started).await;
+        started.unwrap_or_else(|_| panic!("it does not listen:\n{}", self.log()))
+    }
+
+    async fn tell(&self, word: &'static str) {
+        let keeper = Arc::clone(&self.keeper);
+        let told = spawn_blocking(move || keeper.lock().expect("no panic").tell(word));
+        within(PATIENCE_SECONDS, told).await.expect("no panic");
+    }
+}
+
+/// Replicas on one machine.
+pub(crate) struct Cluster {
+    pub(crate) replicas: Vec<Server>,
+}
+
+impl Cluster {
+    /// A cluster for one test, as [`Server::start`] is.
+    pub(crate) async fn start(replicas: u32) -> Self {
+        Self { replicas: start(replicas, Some(room(replicas).await)).await }
+    }
+
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        self.replicas[0].addresses()
+    }
+}
+
+async fn room(servers: u32) -> Arc<SemaphorePermit<'static>> {
+    Arc::new(ROOM.acquire_many(servers).await.expect("it is never closed"))
+}
+
+/// The replicas of a new cluster, at addresses that were free a moment before; else at others.
+async fn start(count: u32, room: Option<Arc<SemaphorePermit<'static>>>) -> Vec<Server> {
+    loop {
+        let room = room.clone();
+        let formatted = spawn_blocking(move || {
+            let addresses: Arc<[_]> = free_addresses(count).into();
+            (0..addresses.len()).map(|index| Server::format(index, &addresses, room.clone())).collect::<Vec<_>>()
+        });
+        let servers = formatted.await.expect("no panic");
+        let started = join_all(servers.iter().map(Server::run)).await;
+        if started.iter().all(|started| *started == Started::Listens) {
+            return servers;
+        }
+    }
+}
+
+/// All are bound before the first is given up, so that they differ.
+fn free_addresses(count: u32) -> Vec<SocketAddr> {
+    let tried = std::iter::repeat_with(|| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(PORTS))));
+    let bound: Vec<_> = tried.take(1000).flatten().take(count as usize).collect();
+    assert_eq!(bound.len(), count as usize, "there are free ports");
+    bound.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
+}
