@@ -1,3 +1,4 @@
 //! What needs a real TigerBeetle.
 
 mod servers;
+mod session;

@@ -1,6 +1,7 @@
 //! One client of the library, and what its packets share. The library's own thread calls back into [`Answers`], which
 //! owns nothing: after an eviction that thread may outlive the client, and everything it needs travels with its packet.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -92,8 +93,13 @@ pub(super) struct Client {
 
 impl Client {
     /// Starts one; it connects by itself. Takes some milliseconds.
-    pub(super) fn start(cluster_id: u128, addresses: &str, vitals: &Arc<Vitals>) -> Result<Self, NewClientError> {
-        let library = Library::with_callback(cluster_id, addresses, &Answers)?;
+    pub(super) fn start(
+        cluster_id: u128,
+        addresses: &[SocketAddr],
+        vitals: &Arc<Vitals>,
+    ) -> Result<Self, NewClientError> {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let library = Library::with_callback(cluster_id, addresses.join(","), &Answers)?;
         let calls = std::array::from_fn(|_| Mutex::default());
         let (refusal, is_retired) = (OnceLock::new(), AtomicBool::new(false));
         let link = Arc::new(Link { vitals: Arc::clone(vitals), calls, refusal, is_retired });

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tigerbeetle_unofficial::core::error::{NewClientError, SendErrorKind};
+use tigerbeetle_unofficial::core::error::{NewClientError, NewClientErrorKind, SendErrorKind};
 use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use super::client::Client;
 use super::dial::{self, Knock};
@@ -88,7 +89,7 @@ impl Session {
     /// Connects to a cluster and waits for its first answer.
     ///
     /// # Errors
-    /// A [`ConnectError`], after 10 seconds at the most and what it takes to find out why.
+    /// A [`ConnectError`], after ten seconds without an answer and two at the most to find out why.
     ///
     /// # Panics
     /// Outside a runtime of tokio.
@@ -105,9 +106,7 @@ impl Session {
         if let Some(refusal) = refusal {
             return Err(turned_away(refusal.kind(), list(&settings.addresses)));
         }
-        let (addresses, cluster_id) = (settings.addresses.clone(), settings.cluster_id);
-        let knocked = tokio::task::spawn_blocking(move || knock_everywhere(addresses)).await.unwrap_or_default();
-        Err(explained(&knocked, cluster_id))
+        Err(explained(&knock_everywhere(&settings.addresses).await, settings.cluster_id))
     }
 }
 
@@ -128,12 +127,12 @@ fn check(addresses: &[SocketAddr]) -> Result<(), ConnectError> {
 fn started(settings: &TigerBeetleSettings, clock: Clock) -> Result<Session, ConnectError> {
     let vitals = Arc::new(Vitals::new(clock, settings.in_flight_max));
     let now = vitals.now();
-    let text: Vec<String> = settings.addresses.iter().map(ToString::to_string).collect();
-    let client = Client::start(settings.cluster_id, &text.join(","), &vitals).map_err(not_started)?;
+    let client = Client::start(settings.cluster_id, &settings.addresses, &vitals);
+    let client = client.map_err(|error| not_started(error, list(&settings.addresses)))?;
     Ok(Session {
         vitals,
         client: RwLock::new(Some(client)),
-        recovery: Mutex::new(Recovery::new(now)),
+        recovery: Mutex::new(Recovery::new(settings.addresses.len(), now)),
         cluster_id: settings.cluster_id,
         addresses: settings.addresses.clone(),
         deadline: settings.deadline,
@@ -141,8 +140,13 @@ fn started(settings: &TigerBeetleSettings, clock: Clock) -> Result<Session, Conn
     })
 }
 
-fn not_started(error: NewClientError) -> ConnectError {
-    ConnectError::Client(error.to_string())
+fn not_started(error: NewClientError, addresses: String) -> ConnectError {
+    match error.kind() {
+        NewClientErrorKind::AddressInvalid | NewClientErrorKind::AddressLimitExceeded => {
+            ConnectError::Addresses(format!("its client does not understand {addresses}"))
+        }
+        _ => ConnectError::Client(error.to_string()),
+    }
 }
 
 fn turned_away(kind: SendErrorKind, addresses: String) -> ConnectError {
@@ -153,8 +157,16 @@ fn turned_away(kind: SendErrorKind, addresses: String) -> ConnectError {
     }
 }
 
-fn knock_everywhere(addresses: Vec<SocketAddr>) -> Vec<(SocketAddr, Knock)> {
-    addresses.into_iter().map(|address| (address, dial::knock(&address))).collect()
+/// At all of them at the same time.
+async fn knock_everywhere(addresses: &[SocketAddr]) -> Vec<(SocketAddr, Knock)> {
+    let knock = |address: SocketAddr| (address, spawn_blocking(move || dial::knock(&address)));
+    let knocking: Vec<_> = addresses.iter().copied().map(knock).collect();
+    let mut knocked = Vec::new();
+    for (address, knock) in knocking {
+        // A task can end without a result only if the runtime does.
+        knocked.push((address, knock.await.unwrap_or(Knock::Silent)));
+    }
+    knocked
 }
 
 /// What the reactions of all addresses say together.
@@ -275,7 +287,10 @@ mod tests {
             Err(format!("addresses of TigerBeetle: {wrong}; name the 1 to 6 replicas of the cluster, in their order"))
         };
         assert_eq!(wrong(&[]), all("there are none"));
-        assert_eq!(wrong(&["[::1]:1", "[::1]:2", "[::1]:3", "[::1]:4", "[::1]:5", "[::1]:6", "[::1]:7"]), all("there are 7"));
+        assert_eq!(
+            wrong(&["[::1]:1", "[::1]:2", "[::1]:3", "[::1]:4", "[::1]:5", "[::1]:6", "[::1]:7"]),
+            all("there are 7")
+        );
         assert_eq!(wrong(&["[::1]:1", "[::1]:2", "[::1]:1"]), all("one is named twice"));
         assert_eq!(wrong(&["127.0.0.1:0"]), all("127.0.0.1:0 has no port"));
         assert_eq!(wrong(&["127.0.0.1:3000", "[::1]:3000"]), Ok(()));

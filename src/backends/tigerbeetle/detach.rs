@@ -42,7 +42,10 @@ where
                 return Poll::Pending;
             }
             vitals.count_timed_out();
-            vitals.mark_away_unless_heard(heard, "no answer within the deadline");
+            // Work that has not asked it anything says nothing about it.
+            if vitals.in_flight() != 0 {
+                vitals.mark_away_unless_heard(heard, "no answer within the deadline");
+            }
             Poll::Ready(Err(TimedOut))
         })
         .await

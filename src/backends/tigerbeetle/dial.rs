@@ -10,22 +10,51 @@ const DIAL_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long a listener gets to react to a knock.
 const KNOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Which of at most 8 addresses take connections, a bit each.
+/// A set of addresses, a bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reach(pub(super) u8);
 
 impl Reach {
-    /// Whether an address takes connections now that did not `before`.
-    pub(super) fn is_wider_than(self, before: Self) -> bool {
-        self.0 & !before.0 != 0
+    pub(super) const NOWHERE: Self = Self(0);
+
+    /// The first `count` addresses; the library takes six at the most.
+    pub(super) fn first(count: usize) -> Self {
+        Self((0..count).fold(0, |bits, index| bits | 1 << index))
+    }
+
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    const fn has(self, index: usize) -> bool {
+        self.0 >> index & 1 == 1
     }
 }
 
-/// Which addresses take connections.
-pub(super) fn dial(addresses: &[SocketAddr]) -> Reach {
-    let connects = |address| TcpStream::connect_timeout(address, DIAL_TIMEOUT).is_ok();
-    let bits = addresses.iter().enumerate().map(|(index, address)| u8::from(connects(address)) << index);
-    Reach(bits.fold(0, |all, bit| all | bit))
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    /// The addresses that were looked at.
+    pub(super) at: Reach,
+    /// Those of them that take connections.
+    pub(super) open: Reach,
+}
+
+/// Which addresses `at` these places take connections.
+pub(super) fn dial(addresses: &[SocketAddr], at: Reach) -> Look {
+    let mut look = Look { at: Reach::NOWHERE, open: Reach::NOWHERE };
+    for (index, address) in addresses.iter().enumerate().filter(|(index, _)| at.has(*index)) {
+        let bit = Reach(1 << index);
+        look.at = look.at.with(bit);
+        if TcpStream::connect_timeout(address, DIAL_TIMEOUT).is_ok() {
+            look.open = look.open.with(bit);
+        }
+    }
+    look
 }
 
 /// What happens when somebody who is no client of TigerBeetle speaks to an address.
@@ -85,16 +114,10 @@ mod tests {
     #[test]
     fn each_address_has_a_bit() {
         let (_listening, there) = listener();
-        assert_eq!(dial(&[nobody(), there, nobody()]), Reach(0b010));
-        assert_eq!(dial(&[there; 6]), Reach(0b11_1111));
-    }
-
-    #[test]
-    fn only_an_address_that_came_back_widens_the_reach() {
-        assert!(Reach(0b01).is_wider_than(Reach(0)));
-        assert!(Reach(0b10).is_wider_than(Reach(0b01)));
-        assert!(!Reach(0b01).is_wider_than(Reach(0b11)));
-        assert!(!Reach(0).is_wider_than(Reach(0)));
+        let look = |at, open| Look { at: Reach(at), open: Reach(open) };
+        assert_eq!(dial(&[nobody(), there, nobody()], Reach::first(3)), look(0b111, 0b010));
+        assert_eq!(dial(&[there; 6], Reach(0b10_0001)), look(0b10_0001, 0b10_0001));
+        assert_eq!(Reach(0b011).without(Reach(0b110)), Reach(0b001));
     }
 
     #[test]
