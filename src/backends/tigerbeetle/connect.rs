@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tigerbeetle_unofficial::core::error::{NewClientError, NewClientErrorKind, SendErrorKind};
+use tigerbeetle_unofficial::core::error::SendErrorKind;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
@@ -128,7 +128,7 @@ fn started(settings: &TigerBeetleSettings, clock: Clock) -> Result<Session, Conn
     let vitals = Arc::new(Vitals::new(clock, settings.in_flight_max));
     let now = vitals.now();
     let client = Client::start(settings.cluster_id, &settings.addresses, &vitals);
-    let client = client.map_err(|error| not_started(error, list(&settings.addresses)))?;
+    let client = client.map_err(|error| ConnectError::Client(error.to_string()))?;
     Ok(Session {
         vitals,
         client: RwLock::new(Some(client)),
@@ -138,15 +138,6 @@ fn started(settings: &TigerBeetleSettings, clock: Clock) -> Result<Session, Conn
         deadline: settings.deadline,
         runtime: Handle::current(),
     })
-}
-
-fn not_started(error: NewClientError, addresses: String) -> ConnectError {
-    match error.kind() {
-        NewClientErrorKind::AddressInvalid | NewClientErrorKind::AddressLimitExceeded => {
-            ConnectError::Addresses(format!("its client does not understand {addresses}"))
-        }
-        _ => ConnectError::Client(error.to_string()),
-    }
 }
 
 fn turned_away(kind: SendErrorKind, addresses: String) -> ConnectError {
@@ -266,6 +257,15 @@ mod tests {
             text(SendErrorKind::ClientEvicted),
             "the cluster at 127.0.0.1:3000 ended the session at once; it may have more than 64 clients: close some, and \
              try again"
+        );
+    }
+
+    #[test]
+    fn a_client_that_does_not_start_says_what_it_needs() {
+        assert_eq!(
+            ConnectError::Client("Internal client ran out of system resources".to_owned()).to_string(),
+            "TigerBeetle's client could not be started: Internal client ran out of system resources; it needs io_uring, \
+             memory and file handles"
         );
     }
 

@@ -1,5 +1,6 @@
 //! The ledger in a cluster of TigerBeetle: what it takes to talk to one.
 
+mod answer;
 mod call;
 mod client;
 mod cluster_clock;
@@ -12,6 +13,7 @@ mod session;
 mod vitals;
 mod watchdog;
 
+pub use answer::{Answer, SessionError};
 pub use connect::ConnectError;
 pub use detach::{TimedOut, within_deadline};
-pub use session::{Answer, Session, SessionError};
+pub use session::Session;

@@ -96,8 +96,8 @@ impl Session {
         let mut current = self.client.write().unwrap_or_else(PoisonError::into_inner);
         // The session may have been closed meanwhile.
         let Some(old) = current.as_mut().map(|old| std::mem::replace(old, client)) else { return };
-        old.retire();
         drop(current);
+        drop(old);
         self.vitals.count_rebuilt();
         tracing::info!("the client of TigerBeetle was replaced");
         self.recovery().probe = self.probe().ok();
