@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use super::exposition::Exposition;
 use super::state::ApiState;
 use crate::actors::ActorStatus;
-use crate::backends::{Health, Totals};
+use crate::backends::{Health, SessionStatus, Totals};
 use crate::call::CallTotals;
 use crate::policy::{BreakerState, BreakerView};
+use crate::tollgate::BackendStatus;
 
 const TEXT_FORMAT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
@@ -21,12 +22,17 @@ pub(super) async fn metrics(State(state): State<ApiState>) -> Response {
     exposition.gauge("tollgate_waiters", "Calls that wait in a line.").sample(&[], tollgate.waiting());
     let is_up = matches!(tollgate.health(), Health::Up);
     exposition.gauge("tollgate_backend_up", "1 while the backend answers.").sample(&[], u8::from(is_up));
+    let status = tollgate.status();
+    write_definitions(&mut exposition, &status.backend);
+    if let Some(session) = &status.backend.session {
+        write_session(&mut exposition, session);
+    }
     write_breakers(&mut exposition, &tollgate.breakers());
     write_calls(&mut exposition, &tollgate.call_totals());
     exposition
         .counter("tollgate_signals_ignored_total", "Values in what providers said of their limits that made no sense.")
         .sample(&[], tollgate.signals_ignored());
-    write_actors(&mut exposition, &tollgate.status().actors);
+    write_actors(&mut exposition, &status.actors);
     write_traffic(&mut exposition, &state);
     ([(CONTENT_TYPE, TEXT_FORMAT)], exposition.into_text()).into_response()
 }
@@ -60,6 +66,44 @@ fn write_totals(exposition: &mut Exposition, totals: &Totals) {
     for definition in &totals.definitions {
         paused.sample(&[("limit", definition.pattern.as_str())], u8::from(definition.is_paused));
     }
+}
+
+fn write_definitions(exposition: &mut Exposition, backend: &BackendStatus) {
+    exposition
+        .gauge("tollgate_definitions_not_in_force", "Definitions that the backend has not taken yet.")
+        .sample(&[], backend.not_in_force);
+    exposition
+        .gauge("tollgate_definitions_superseded", "Definitions in whose place the backend follows newer ones.")
+        .sample(&[], backend.superseded);
+}
+
+/// Of a backend elsewhere.
+fn write_session(exposition: &mut Exposition, session: &SessionStatus) {
+    exposition
+        .gauge("tollgate_backend_in_flight", "Requests on their way to the backend and back.")
+        .sample(&[], session.in_flight);
+    exposition
+        .gauge("tollgate_backend_in_flight_max", "The most requests on their way to the backend at once.")
+        .sample(&[], session.in_flight_max);
+    exposition
+        .gauge("tollgate_backend_away_seconds", "How long the backend has not answered; 0 while it does.")
+        .sample(&[], session.away_since_ms.unwrap_or_default() as f64 / 1_000.0);
+    for (name, help, count) in [
+        ("tollgate_backend_timed_out_total", "Calls that got no answer by the deadline.", session.timed_out),
+        (
+            "tollgate_backend_late_grants_total",
+            "Grants that came after the deadline and were given back.",
+            session.late_grants_given_back,
+        ),
+        ("tollgate_backend_rebuilt_total", "How often the backend's client was replaced.", session.rebuilt),
+    ] {
+        exposition.counter(name, help).sample(&[], count);
+    }
+    exposition
+        .counter("tollgate_backend_away_decisions_total", "Reservations decided by `when_unavailable`.")
+        .sample(&[("outcome", "denied")], session.denied_while_away)
+        .sample(&[("outcome", "allowed")], session.allowed_while_away)
+        .sample(&[("outcome", "shared")], session.shared_while_away);
 }
 
 fn write_breakers(exposition: &mut Exposition, breakers: &[BreakerView]) {

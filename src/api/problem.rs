@@ -159,6 +159,8 @@ impl From<RegistryError> for Problem {
             RegistryError::KindConflict { .. } => (StatusCode::CONFLICT, "kind_conflict"),
             RegistryError::ShapeConflict { .. } => (StatusCode::CONFLICT, "shape_conflict"),
             RegistryError::TooManyLimits { .. } => (StatusCode::CONFLICT, "too_many_limits"),
+            RegistryError::Contested { .. } => (StatusCode::CONFLICT, "superseded"),
+            RegistryError::NotYetInForce(_) => (StatusCode::SERVICE_UNAVAILABLE, "backend_error"),
             RegistryError::NotSaved(_) => (StatusCode::INTERNAL_SERVER_ERROR, "not_saved"),
             RegistryError::Unavailable(problem) => return Self::outcome_unknown(problem),
         };
@@ -182,6 +184,8 @@ mod tests {
         check(BackendError("it is down".to_owned()), 503, "backend_error", told);
         check(LeaseError::Backend("it is down".to_owned()), 503, "backend_error", told);
         check(RegistryError::Unavailable("it is down".to_owned()), 503, "backend_error", told);
+        let told = "`a` is saved, and will be in force as soon as the ledger answers (it is down)";
+        check(RegistryError::NotYetInForce(told.to_owned()), 503, "backend_error", told);
         let told = "no answer came in time; whether it was done is unknown, so send the same request again";
         check(Problem::answer_too_slow(), 503, "backend_error", told);
     }

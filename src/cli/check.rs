@@ -17,7 +17,8 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(args: &CheckArgs) -> Result<Exit, Failure> {
     let (config, origin) = Config::load(args.config.as_deref(), &Environment::from_process()).map_err(mistakes)?;
-    config.check_exposure().map_err(exposure)?;
+    config.check_exposure().map_err(unfit)?;
+    config.check_backend().map_err(unfit)?;
     super::log::check_filter(&config.telemetry)?;
     output::print(&format!("{origin}: no mistakes, {} limits\n", config.limits.len()))?;
     Ok(Exit::Done)
@@ -29,6 +30,7 @@ pub(super) fn mistakes(errors: ConfigErrors) -> Failure {
     Failure::usage(blocks.strip_prefix("error: ").unwrap_or(&blocks))
 }
 
-pub(super) fn exposure(mistake: crate::policy::Mistake) -> Failure {
+/// What is written well, and does not do.
+pub(super) fn unfit(mistake: crate::policy::Mistake) -> Failure {
     Failure::usage(format!("`{}` {}", mistake.field, mistake.problem)).with_hint(mistake.hint)
 }

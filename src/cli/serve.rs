@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::check::{exposure, mistakes};
+use super::check::{mistakes, unfit};
 use super::{Exit, Failure, log};
 use crate::Tollgate;
 use crate::api::{ApiState, ServeOptions};
@@ -42,11 +42,14 @@ impl ServeArgs {
         let (mut config, origin) =
             Config::load(self.config.as_deref(), &Environment::from_process()).map_err(mistakes)?;
         config.server.listen = self.listen.unwrap_or(config.server.listen);
-        config.backend = self.backend.unwrap_or(config.backend);
         if let Some(data_dir) = &self.data_dir {
             config.data_dir.clone_from(data_dir);
         }
-        config.check_exposure().map_err(exposure)?;
+        if let Some(kind) = self.backend {
+            config.choose_backend(kind);
+        }
+        config.check_exposure().map_err(unfit)?;
+        config.check_backend().map_err(unfit)?;
         Ok((config, origin))
     }
 }

@@ -32,7 +32,7 @@ fn report(status: &Value) -> String {
         Some(false) => "down",
         None => MISSING,
     };
-    let summary = pairs(&[
+    let mut lines = vec![
         ("name", shown(status, "name")),
         ("version", shown(status, "version")),
         ("state", shown(status, "state")),
@@ -41,12 +41,45 @@ fn report(status: &Value) -> String {
         ("limits", shown(backend, "limits")),
         ("live leases", shown(backend, "live_leases")),
         ("waiters", shown(status, "waiters")),
-    ]);
+    ];
+    lines.extend(["not_in_force", "superseded"].into_iter().filter_map(|field| definitions(backend, field)));
+    lines.extend(session(&backend["session"]));
+    let summary = pairs(&lines);
     let mut actors = Vec::new();
     if status["actors"].is_object() {
         push_actor(&status["actors"], 0, &mut actors);
     }
     format!("{summary}\n{}", table(["ACTOR", "STATE", "RESTARTS", "UPTIME", "QUEUE"], &actors))
+}
+
+/// How many definitions the ledger does not follow, if there are any.
+fn definitions(backend: &Value, field: &'static str) -> Option<(&'static str, String)> {
+    let count = backend[field].as_u64().filter(|count| *count != 0)?;
+    let label = if field == "superseded" { "superseded" } else { "not in force" };
+    Some((label, format!("{count} definitions; see `tollgate limits list`")))
+}
+
+/// How the connection to a ledger elsewhere fares.
+fn session(session: &Value) -> Vec<(&'static str, String)> {
+    if !session.is_object() {
+        return Vec::new();
+    }
+    let field = |name: &str| shown(session, name);
+    let away = session["away_since_ms"].as_u64().map_or_else(|| "no".to_owned(), |ms| format!("for {ms} ms"));
+    let decided = format!(
+        "{} denied, {} allowed, {} from the local share",
+        field("denied_while_away"),
+        field("allowed_while_away"),
+        field("shared_while_away")
+    );
+    vec![
+        ("in flight", format!("{} of {}", field("in_flight"), field("in_flight_max"))),
+        ("away", away),
+        ("decided while away", decided),
+        ("timed out", field("timed_out")),
+        ("late grants", format!("{} given back", field("late_grants_given_back"))),
+        ("client replaced", format!("{} times", field("rebuilt"))),
+    ]
 }
 
 /// The actor and all below it, each level indented.
@@ -94,6 +127,31 @@ mod tests {
                 "    rate_limiter:rpm  running         2  1m 1s       0\n",
             )
         );
+    }
+
+    #[test]
+    fn a_ledger_elsewhere_tells_how_its_connection_fares() {
+        let session = json!({
+            "in_flight": 3, "in_flight_max": 4096, "away_since_ms": 1_500, "timed_out": 4, "late_grants_given_back": 2,
+            "rebuilt": 1, "denied_while_away": 5, "allowed_while_away": 6, "shared_while_away": 7,
+        });
+        let backend = json!({"kind": "tigerbeetle", "healthy": false, "not_in_force": 2, "superseded": 1,
+            "session": session});
+        let shown = report(&json!({"backend": backend}));
+        let told = concat!(
+            "not in force        2 definitions; see `tollgate limits list`\n",
+            "superseded          1 definitions; see `tollgate limits list`\n",
+            "in flight           3 of 4096\n",
+            "away                for 1500 ms\n",
+            "decided while away  5 denied, 6 allowed, 7 from the local share\n",
+            "timed out           4\n",
+            "late grants         2 given back\n",
+            "client replaced     1 times\n",
+        );
+        assert!(shown.contains(told), "{shown}");
+        let up = report(&json!({"backend": {"session": {"away_since_ms": null}, "superseded": 0}}));
+        assert!(up.contains("away                no\n") && !up.contains("superseded"), "{up}");
+        assert!(!report(&json!({"backend": {"session": null}})).contains("away"));
     }
 
     #[test]

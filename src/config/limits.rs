@@ -65,8 +65,9 @@ fn read_entry(section: &mut Section<'_, '_>) -> Entry {
     let pattern = KeyPattern::parse(&fields.key).ok();
     let definition = fields.check().map_err(|mistakes| {
         for mistake in mistakes {
-            // A field that could not be read stands as missing or empty in the fields.
-            if section.reader.is_whole() && !section.is_blamed(&mistake.field) {
+            // A field that could not be read stands as missing or empty in the fields, and contradicts nothing.
+            let is_doubtful = mistake.field == "local_share_percent" && section.is_blamed("when_unavailable");
+            if section.reader.is_whole() && !section.is_blamed(&mistake.field) && !is_doubtful {
                 section.blame(&[&mistake.field.clone()], mistake);
             }
         }

@@ -3,6 +3,7 @@
 //! A mistake names its key path, its line or variable, what is wrong, and what to do. What an embedding host sets too
 //! is in [`Settings`]; the rest is the server's.
 
+mod backend;
 mod breakers;
 mod environment;
 mod errors;
@@ -45,8 +46,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The actor runtime's bounds and delays.
     pub runtime: Settings,
-    /// `backend.kind`.
-    pub backend: BackendKind,
+    /// `[backend.tigerbeetle]`: how it is reached, also where it is not chosen.
+    pub tigerbeetle: TigerBeetleSettings,
     /// `[[limits]]`: what an empty registry starts with.
     pub limits: Vec<Definition>,
     /// `[telemetry]`: the log.
@@ -114,7 +115,7 @@ impl Default for Config {
             auth: AuthConfig::default(),
             data_dir: PathBuf::from("data"),
             runtime: Settings::default(),
-            backend: BackendKind::default(),
+            tigerbeetle: TigerBeetleSettings::default(),
             limits: Vec::new(),
             telemetry: TelemetryConfig::default(),
         }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use super::backend::read_backend;
 use super::breakers::read_breakers;
 use super::money::{read_preset, read_prices};
 use super::secret::read_auth;
 use super::section::Section;
-use super::settings::{MemorySettings, Settings};
-use super::{BackendKind, Config, LogFormat, ServerConfig, TelemetryConfig, limits};
+use super::settings::Settings;
+use super::{Config, LogFormat, ServerConfig, TelemetryConfig, limits};
 use crate::policy::{Label, Mistake, Turns};
 
 /// Up to a day: longer is a slip of the unit.
@@ -22,21 +23,21 @@ const LOG_FILTER_BYTES_MAX: usize = 4_096;
 
 /// Reads the whole file, in the order it is written in.
 pub(super) fn read_config(root: &mut Section<'_, '_>, base_dir: &Path) -> Config {
-    let defaults = Config::default();
-    let mut runtime = defaults.runtime;
     let server = root.section("server", read_server);
     let auth = root.section("auth", |section| read_auth(section, base_dir));
-    let backend = root.section("backend", |section| read_backend(section, &mut runtime.memory));
-    let data_dir =
-        root.section("registry", |section| read_registry(section, &mut runtime)).unwrap_or(defaults.data_dir);
-    root.section("waiting", |section| read_waiting(section, &mut runtime));
-    root.section("retry_after", |section| read_retry_after(section, &mut runtime));
-    read_breakers(root, &mut runtime);
+    let mut config = Config { server, auth, ..Config::default() };
+    root.section("backend", |section| read_backend(section, &mut config));
+    let data_dir = root.section("registry", |section| read_registry(section, &mut config.runtime));
+    config.data_dir = data_dir.unwrap_or(config.data_dir);
+    let runtime = &mut config.runtime;
+    root.section("waiting", |section| read_waiting(section, runtime));
+    root.section("retry_after", |section| read_retry_after(section, runtime));
+    read_breakers(root, runtime);
     runtime.preset = root.section("rate_limit", read_preset);
     runtime.prices = read_prices(root);
-    let telemetry = root.section("telemetry", read_telemetry);
-    let limits = limits::read_limits(root, runtime.max_limits, runtime.preset.is_some());
-    Config { server, auth, data_dir, runtime, backend, limits, telemetry }
+    config.telemetry = root.section("telemetry", read_telemetry);
+    config.limits = limits::read_limits(root, runtime.max_limits, runtime.preset.is_some());
+    config
 }
 
 fn read_server(section: &mut Section<'_, '_>) -> ServerConfig {
@@ -49,15 +50,6 @@ fn read_server(section: &mut Section<'_, '_>) -> ServerConfig {
         max_wait: section.millis("max_wait_ms", MS, defaults.max_wait),
         shutdown_grace: section.millis("shutdown_grace_ms", MS, defaults.shutdown_grace),
     }
-}
-
-fn read_backend(section: &mut Section<'_, '_>, memory: &mut MemorySettings) -> BackendKind {
-    let kind = section.choice("kind", &BackendKind::CHOICES).unwrap_or_default();
-    section.section("memory", |section| {
-        memory.max_instances = section.count("max_instances", COUNT, memory.max_instances);
-        memory.max_leases = section.count("max_leases", COUNT, memory.max_leases);
-    });
-    kind
 }
 
 /// Answers with the data directory.

@@ -37,6 +37,8 @@ pub enum BackendKind {
     /// The process's own memory.
     #[default]
     Memory,
+    /// A cluster of TigerBeetle.
+    TigerBeetle,
 }
 
 /// How the log looks.
@@ -81,7 +83,7 @@ impl Default for TelemetryConfig {
 
 impl BackendKind {
     /// Every kind and its name.
-    pub const CHOICES: [(&'static str, Self); 1] = [("memory", Self::Memory)];
+    pub const CHOICES: [(&'static str, Self); 2] = [("memory", Self::Memory), ("tigerbeetle", Self::TigerBeetle)];
 }
 
 impl LogFormat {

@@ -97,6 +97,16 @@ impl Amounts {
     }
 }
 
+/// Some of the amounts of another request.
+impl FromIterator<Amount> for Amounts {
+    fn from_iter<I: IntoIterator<Item = Amount>>(amounts: I) -> Self {
+        let amounts: Vec<Amount> = amounts.into_iter().collect();
+        let is_first = |(at, amount): (usize, &Amount)| amounts[..at].iter().all(|other| other.key != amount.key);
+        assert!(amounts.iter().enumerate().all(is_first), "each key stands once");
+        Self(amounts)
+    }
+}
+
 impl<'a> IntoIterator for &'a Amounts {
     type Item = &'a Amount;
     type IntoIter = std::slice::Iter<'a, Amount>;

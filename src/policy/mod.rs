@@ -64,6 +64,8 @@ pub use provider_signals::{
 pub use request::{Complete, Renew, Reserve, parse_keys};
 pub use restart::{ChildExit, RestartIntensity, RestartLedger, RestartVerdict};
 pub use restraint::Restraint;
+#[cfg(feature = "tigerbeetle")]
+pub(crate) use restraint::Restraints;
 pub use retry_budget::RetryBudget;
 pub use rolling_window::RollingWindow;
 pub use token_bucket::TokenBucket;

@@ -35,7 +35,7 @@ impl Restraint {
 
 /// The restraints that one limit is under. Few limits ever are, and of a million each byte counts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Restraints(Option<Box<InForce>>);
+pub(crate) struct Restraints(Option<Box<InForce>>);
 
 /// The most reports that are told apart: providers count by the second, the minute, the hour and the day.
 const REPORTS_MAX: usize = 8;
@@ -56,12 +56,12 @@ struct Report {
 
 impl Restraints {
     /// Whether there are none; call [`Self::expire`] first, as for all that follows.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
     /// Drops what has ended.
-    pub(super) fn expire(&mut self, now: Moment) {
+    pub(crate) fn expire(&mut self, now: Moment) {
         let Some(in_force) = &mut self.0 else { return };
         in_force.reports.retain(|report| now < report.until);
         if in_force.paused_until <= now && in_force.reports.is_empty() {
@@ -70,23 +70,23 @@ impl Restraints {
     }
 
     /// Admits nothing until then, which is later than now.
-    pub(super) fn pause(&mut self, until: Moment) {
+    pub(crate) fn pause(&mut self, until: Moment) {
         let in_force = self.0.get_or_insert_default();
         in_force.paused_until = in_force.paused_until.max(until);
     }
 
     /// Keeps back so much at least, until then, which is later than now.
-    pub(super) fn withhold(&mut self, withheld: u64, until: Moment) {
+    pub(crate) fn withhold(&mut self, withheld: u64, until: Moment) {
         self.0.get_or_insert_default().withhold(Report { withheld, until });
     }
 
     /// When the pause ends; `None` if there is none.
-    pub(super) fn paused_until(&self, now: Moment) -> Option<Moment> {
+    pub(crate) fn paused_until(&self, now: Moment) -> Option<Moment> {
         self.0.as_ref().map(|in_force| in_force.paused_until).filter(|until| now < *until)
     }
 
     /// What is kept back.
-    pub(super) fn withheld(&self) -> u64 {
+    pub(crate) fn withheld(&self) -> u64 {
         self.0.as_ref().and_then(|in_force| in_force.reports.first()).map_or(0, |report| report.withheld)
     }
 

@@ -1,5 +1,6 @@
 //! Setting up a Tollgate.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,8 @@ use ractor::Actor;
 
 use super::{Owner, Tollgate};
 use crate::actors::{RegistryError, Root, Runtime, Store, StoreError};
+use crate::backends::{Backend, MakeLedger, Observer, OpenError};
+use crate::clock::Clock;
 use crate::config::{Config, Settings};
 use crate::policy::{
     BreakerName, BreakerSettings, Classify, Definition, DefinitionFields, InvalidRequest, StandardClassify,
@@ -25,6 +28,16 @@ pub struct TollgateBuilder {
     rejected: usize,
     mistakes: Vec<crate::policy::Mistake>,
     classify: Option<Arc<dyn Classify>>,
+    ledger: Option<OwnLedger>,
+}
+
+/// A ledger of the host's.
+struct OwnLedger(MakeLedger);
+
+impl fmt::Debug for OwnLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnLedger(…)")
+    }
 }
 
 /// Why a Tollgate cannot start.
@@ -39,6 +52,9 @@ pub enum StartError {
     /// The limits contradict each other, or could not be saved.
     #[error(transparent)]
     Limits(#[from] RegistryError),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
     /// An actor did not start.
     #[error("could not start the actors: {0}; is another tollgate with the name `{1}` running in this process?")]
     Actors(String, String),
@@ -94,6 +110,14 @@ impl TollgateBuilder {
         self
     }
 
+    /// A ledger of the host's own, in place of the one that the [settings](Self::settings) name. It is made with the
+    /// runtime's clock, which all moments are on, and is to tell the observer when a watched limit may have room.
+    #[must_use]
+    pub fn ledger(mut self, make: impl FnOnce(Clock, Arc<dyn Observer>) -> Arc<dyn Backend> + Send + 'static) -> Self {
+        self.ledger = Some(OwnLedger(Box::new(make)));
+        self
+    }
+
     /// A circuit breaker that is there from the start, beside those of the [settings](Self::settings).
     #[must_use]
     pub fn breaker(mut self, name: BreakerName, settings: BreakerSettings) -> Self {
@@ -126,7 +150,8 @@ impl TollgateBuilder {
         let opened = tokio::task::spawn_blocking(move || open_store(directory, max_limits, &limits, &preset)).await;
         let store = opened.map_err(|error| StartError::Actors(error.to_string(), name.clone()))??;
         let classify = self.classify.unwrap_or_else(|| Arc::new(StandardClassify));
-        let runtime = Arc::new(Runtime::new(name.clone(), settings, Arc::new(store), classify));
+        let own = self.ledger.map(|OwnLedger(make)| make);
+        let runtime = Arc::new(Runtime::new(name.clone(), settings, Arc::new(store), classify, own).await?);
         let root_name = Some(runtime.root.name().to_owned());
         let started = Actor::spawn(root_name, Root, Arc::clone(&runtime)).await;
         let (root, ended) = started.map_err(|error| StartError::Actors(error.to_string(), name))?;

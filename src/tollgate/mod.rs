@@ -153,7 +153,8 @@ impl Tollgate {
     /// Defines a limit or changes one.
     ///
     /// # Errors
-    /// A conflict, or a disk that refuses; nothing was changed then, unless it is [`RegistryError::Unavailable`].
+    /// A conflict, or a disk that refuses; nothing was changed then. Unless it is [`RegistryError::NotYetInForce`] or
+    /// [`RegistryError::Contested`], where the change was saved, or [`RegistryError::Unavailable`], where nobody knows.
     pub async fn put_limit(&self, definition: Definition) -> Result<LimitState, RegistryError> {
         let put = |reply| RegistryMessage::Put(definition, reply);
         self.runtime.registry.call(put).await.map_err(unavailable)?
@@ -179,7 +180,8 @@ impl Tollgate {
     /// Takes a definition out; returns what it was.
     ///
     /// # Errors
-    /// A disk that refuses; nothing was changed then, unless it is [`RegistryError::Unavailable`].
+    /// A disk that refuses; nothing was changed then. Unless it is [`RegistryError::NotYetInForce`], where the change
+    /// was saved, or [`RegistryError::Unavailable`], where nobody knows.
     pub async fn delete_limit(&self, pattern: &KeyPattern) -> Result<Option<Entry>, RegistryError> {
         let delete = |reply| RegistryMessage::Delete(pattern.clone(), reply);
         self.runtime.registry.call(delete).await.map_err(unavailable)?

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::actors::{ActorStatus, Runtime};
-use crate::backends::{Health, Usage};
+use crate::backends::{Health, SessionStatus, Usage};
 use crate::policy::Moment;
 
 /// What one limit has taken, and who waits for it.
@@ -39,7 +39,7 @@ pub struct Status {
 /// The books, as they stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackendStatus {
-    /// `memory`.
+    /// `memory` or `tigerbeetle`.
     pub kind: &'static str,
     /// Whether it answers.
     pub healthy: bool,
@@ -57,6 +57,12 @@ pub struct BackendStatus {
     pub completed: u64,
     /// Leases that ended by themselves.
     pub expired: u64,
+    /// Definitions that are saved and not yet in force, or deleted and still in force, because it did not answer.
+    pub not_in_force: u64,
+    /// Definitions that are saved and not in force, because another server made newer ones.
+    pub superseded: u64,
+    /// How the connection fares; `None` for books in this process.
+    pub session: Option<SessionStatus>,
 }
 
 impl Status {
@@ -66,6 +72,7 @@ impl Status {
             Health::Up => (true, String::new()),
             Health::Down(detail) => (false, detail),
         };
+        let standing = runtime.store.standing_counts();
         let uptime = runtime.clock.now().since(Moment::START);
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -82,6 +89,9 @@ impl Status {
                 denied: totals.denied,
                 completed: totals.completed,
                 expired: totals.expired,
+                not_in_force: standing.not_in_force,
+                superseded: standing.superseded,
+                session: runtime.backend.session(),
             },
             waiters: runtime.limiters.lines.waiting(),
             actors: runtime.actors(),

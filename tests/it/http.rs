@@ -11,5 +11,6 @@ mod outcomes;
 mod page;
 mod pausing;
 mod prices;
+mod remote;
 mod reserve;
 mod server;

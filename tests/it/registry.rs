@@ -1,9 +1,11 @@
 //! The registry on disk: what is kept over a restart, what is refused, and that the file is always whole.
 
+mod away;
 mod kept;
 mod preset;
 mod refused;
 mod saved;
+mod superseded;
 
 use std::path::Path;
 

@@ -2,6 +2,11 @@
 
 #[cfg(feature = "server")]
 pub(crate) mod client;
+pub(crate) mod differences;
+#[cfg(feature = "server")]
+pub(crate) mod last_will;
+pub(crate) mod place;
+pub(crate) mod remote;
 #[cfg(feature = "server")]
 pub(crate) mod server;
 #[cfg(feature = "tigerbeetle")]
@@ -12,6 +17,9 @@ pub(crate) mod wire;
 use std::time::Duration;
 
 use tollgate::policy::{Amounts, Definition, DefinitionFields, Key, KeyPattern, Label, Reserve};
+
+/// Seconds of which no check sees the end: not even the first of the steps in which some ledgers refill a bucket.
+pub(crate) const LONG: u64 = 1_000_000_000;
 
 /// The result of `future`, which must come within `seconds`: a test that hangs fails instead.
 ///

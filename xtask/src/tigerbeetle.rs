@@ -1,5 +1,6 @@
 //! The TigerBeetle server, built from the sources that its client's crate brings: the two always fit each other.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,12 +23,15 @@ pub(crate) fn build(_: &Tool, repository: &Path, folder: &Path) -> Result<(), St
     let sources = sources(repository)?;
     eprintln!("== zig build tigerbeetle {RELEASE} (once, takes minutes)");
     // It puts the server beside its prefix, and nothing among the sources: they are the registry's, for reading only.
+    let prefix = folder.join("prefix");
     let mut zig = Command::new(ZIG.place(repository));
-    zig.current_dir(sources).arg("build").arg("--prefix").arg(folder.join("prefix"));
+    zig.current_dir(sources).arg("build").arg("--prefix").arg(&prefix);
     zig.arg("--cache-dir").arg(repository.join(toolchain::FOLDER).join("zig-cache"));
     zig.args(["-Drelease", &format!("-Dconfig-release={RELEASE}"), &format!("-Dconfig-release-client-min={RELEASE}")]);
     zig.arg(format!("-Dgit-commit={COMMIT}"));
     let built = zig.status().is_ok_and(|status| status.success()) && folder.join("tigerbeetle").is_file();
+    // The same once more.
+    let _ = fs::remove_dir_all(prefix);
     if built { Ok(()) } else { Err(NOT_BUILT.to_owned()) }
 }
 

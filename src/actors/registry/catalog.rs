@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::error::RegistryError;
 use crate::backends::Registered;
 use crate::policy::{Definition, KeyPattern};
+
+/// The highest version that is read or taken from elsewhere: as many again are left for changes.
+pub(super) const VERSION_MAX: u64 = u64::MAX / 2;
 
 /// A definition and how it stands. This is also what the registry's file holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -20,6 +24,12 @@ pub struct Entry {
     pub pending_decrease_to: Option<NonZeroU64>,
     /// Rises with every accepted change.
     pub version: u64,
+    /// The version of the definition that the ledger follows instead, made elsewhere. It is not saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_by_version: Option<u64>,
+    /// Why the ledger does not follow it yet. It is not saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_in_force: Option<String>,
 }
 
 /// Whether a definition is in force.
@@ -33,6 +43,12 @@ pub enum Status {
 }
 
 impl Entry {
+    /// A definition, with a capacity that is still to be lowered if `pending_decrease_to` says so.
+    pub(super) fn new(definition: Definition, pending_decrease_to: Option<NonZeroU64>, version: u64) -> Self {
+        let status = if pending_decrease_to.is_some() { Status::Decreasing } else { Status::Active };
+        Self { definition, status, pending_decrease_to, version, superseded_by_version: None, not_in_force: None }
+    }
+
     /// The definition with the capacity it is to have.
     #[must_use]
     pub fn wanted(&self) -> Arc<Registered> {
@@ -40,41 +56,6 @@ impl Entry {
         definition.capacity = self.pending_decrease_to.unwrap_or(definition.capacity);
         Arc::new(Registered { definition, version: self.version })
     }
-}
-
-/// Why a definition is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RegistryError {
-    /// An existing key keeps its kind.
-    #[error("`{key}` is a `{existing}` limit, and the kind of an existing limit can't change; delete it first")]
-    KindConflict {
-        /// The key.
-        key: String,
-        /// The kind it has.
-        existing: &'static str,
-    },
-    /// Two templates would cover exactly the same keys.
-    #[error("`{key}` covers the same keys as `{existing}`; change or delete that one")]
-    ShapeConflict {
-        /// The new template.
-        key: String,
-        /// The existing one.
-        existing: String,
-    },
-    /// There are as many definitions as there may be.
-    #[error(
-        "there are {max} limits, which is as many as `registry.max_limits` allows; delete one, use a template, or raise it"
-    )]
-    TooManyLimits {
-        /// The bound.
-        max: usize,
-    },
-    /// The change could not be written, and was not made.
-    #[error("could not save the limits, and so changed nothing: {0}")]
-    NotSaved(String),
-    /// Whether the change was made is unknown.
-    #[error("{0}")]
-    Unavailable(String),
 }
 
 /// All definitions, by key.
@@ -122,8 +103,7 @@ impl Catalog {
         let key = definition.pattern.to_string();
         let Some(existing) = self.entries.get(&key) else {
             self.check_new(&definition, max)?;
-            let entry =
-                Entry { definition, status: Status::Active, pending_decrease_to: None, version: self.next_version() };
+            let entry = Entry::new(definition, None, self.next_version());
             self.entries.insert(key, entry.clone());
             return Ok(entry);
         };
@@ -135,15 +115,23 @@ impl Catalog {
         }
         let in_force = existing.definition.capacity;
         let is_decrease = definition.capacity < in_force && !definition.pattern.is_template();
-        let mut entry =
-            Entry { definition, status: Status::Active, pending_decrease_to: None, version: self.next_version() };
-        if is_decrease {
-            entry.status = Status::Decreasing;
-            entry.pending_decrease_to = Some(entry.definition.capacity);
-            entry.definition.capacity = in_force;
-        }
+        let mut definition = definition;
+        let lower = is_decrease.then(|| std::mem::replace(&mut definition.capacity, in_force));
+        let entry = Entry::new(definition, lower, self.next_version());
         self.entries.insert(key, entry.clone());
         Ok(entry)
+    }
+
+    /// Makes an entry newer than `version`, which a ledger knows from elsewhere. Returns the entry as it now stands.
+    ///
+    /// # Errors
+    /// It is gone, or there are no newer versions.
+    pub(super) fn raise(&mut self, pattern: &KeyPattern, version: u64) -> Result<Entry, RegistryError> {
+        let contested = || RegistryError::Contested { key: pattern.to_string() };
+        let entry = self.entries.get_mut(pattern.as_str()).filter(|_| version < VERSION_MAX).ok_or_else(contested)?;
+        self.last_version = self.last_version.max(version) + 1;
+        entry.version = self.last_version;
+        Ok(entry.clone())
     }
 
     /// Takes an entry out.
@@ -238,6 +226,24 @@ mod tests {
             (Status::Active, 3, None)
         );
         assert_eq!(catalog.applied(&pattern, lower.version), None);
+    }
+
+    #[test]
+    fn a_raised_version_is_above_all_others() {
+        let mut catalog = Catalog::default();
+        let entries = ["a", "b"].map(|key| catalog.put(rolling(key, 10), 9).expect("accepted"));
+        let patterns = entries.map(|entry| entry.definition.pattern);
+        let raised = |catalog: &mut Catalog, at: usize, version| catalog.raise(&patterns[at], version);
+        assert_eq!(raised(&mut catalog, 0, 7).expect("raised").version, 8);
+        assert_eq!(raised(&mut catalog, 1, 1).expect("raised").version, 9, "also above those that are here");
+        assert_eq!(catalog.put(rolling("c", 1), 9).expect("accepted").version, 10);
+        catalog.put(rolling("a", 4), 9).expect("accepted");
+        let lowered = raised(&mut catalog, 0, 20).expect("raised");
+        assert_eq!((lowered.version, lowered.pending_decrease_to.map(NonZeroU64::get)), (21, Some(4)));
+        let contested = RegistryError::Contested { key: "a".to_owned() };
+        assert_eq!(raised(&mut catalog, 0, VERSION_MAX), Err(contested.clone()), "versions do not run out");
+        catalog.delete(&patterns[0]);
+        assert_eq!(raised(&mut catalog, 0, 1), Err(contested));
     }
 
     #[test]

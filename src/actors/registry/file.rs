@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::catalog::{Catalog, Entry, Status};
+use super::catalog::{Catalog, Entry, Status, VERSION_MAX};
 use crate::policy::{DefinitionFields, Mistake};
 
 /// The file's name in the data directory.
@@ -16,9 +16,6 @@ const FILE_NAME: &str = "limits.json";
 
 /// The most bytes that are read, and so written.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-
-/// The highest version that is read: as many again are left for changes.
-const VERSION_MAX: u64 = u64::MAX / 2;
 
 const KEEP_ONE: &str = "keep one of them";
 
@@ -184,8 +181,7 @@ fn check(fields: EntryFields, version: u64) -> Result<Entry, Vec<Mistake>> {
     if VERSION_MAX < version {
         return Err(vec![Mistake::new("version", format!("is {version}"), format!("use at most {VERSION_MAX}"))]);
     }
-    let status = if pending_decrease_to.is_some() { Status::Decreasing } else { Status::Active };
-    Ok(Entry { definition, status, pending_decrease_to, version })
+    Ok(Entry::new(definition, pending_decrease_to, version))
 }
 
 #[cfg(test)]

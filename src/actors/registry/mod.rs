@@ -1,28 +1,41 @@
 //! Registry: the definitions of all limits.
 //! Owns: the right to change them. They are kept in a store, on disk if there is a data directory, that outlives it.
-//! Parent: root. Restarts: yes, with backoff; it then brings the ledger up to date with the store.
+//! Parent: root. Restarts: yes, with backoff; it then brings the ledger up to date with the store. What the ledger does
+//! not take, because it is away, is tried again until it does.
 //! Lost on restart: queued messages, whose callers learn so at once. A change that was being saved is saved or not.
 //! Bound: [`QUEUE_MAX`] messages, taken in the mailbox. Talks to: the ledger, and the limiters (cast).
 
 mod catalog;
+mod error;
 mod file;
+mod ledger;
+mod standing;
 mod store;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::task::AbortHandle;
 
-pub use catalog::{Entry, RegistryError, Status};
+pub use catalog::{Entry, Status};
+pub use error::RegistryError;
 pub use file::StoreError;
 pub(crate) use store::Store;
 
 use super::runtime::Runtime;
-use crate::backends::{Applied, DefinitionTotals, Settled};
-use crate::policy::{Definition, KeyPattern, LimitState};
+use crate::backends::{BackendError, DefinitionTotals};
+use crate::policy::{Backoff, Definition, KeyPattern, LimitState};
 
 /// The most messages queued for the registry.
 pub(super) const QUEUE_MAX: usize = 1_024;
+
+/// How long until a ledger that did not take a definition is asked again.
+static RETRY: LazyLock<Backoff> = LazyLock::new(|| {
+    let ms = Duration::from_millis;
+    Backoff::new(ms(250), 200, ms(2_000), ms(250))
+});
 
 /// What the registry can be asked.
 #[derive(Debug)]
@@ -37,112 +50,110 @@ pub enum RegistryMessage {
     Delete(KeyPattern, RpcReplyPort<Result<Option<Entry>, RegistryError>>),
     /// The limit's pending decrease may have been applied.
     DecreaseApplied(KeyPattern),
+    /// Try again what the ledger has not taken; it sends this to itself.
+    CatchUp,
 }
 
 /// The actor's behaviour.
 #[derive(Debug)]
 pub(super) struct Registry;
 
+/// The actor's state.
+pub(super) struct RegistryState {
+    runtime: Arc<Runtime>,
+    /// How often in a row the ledger has failed to take what is due.
+    failures: u32,
+    timer: Option<AbortHandle>,
+}
+
 impl Actor for Registry {
     type Msg = RegistryMessage;
-    type State = Arc<Runtime>;
+    type State = RegistryState;
     type Arguments = Arc<Runtime>;
 
     async fn pre_start(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         runtime: Arc<Runtime>,
-    ) -> Result<Arc<Runtime>, ActorProcessingErr> {
+    ) -> Result<RegistryState, ActorProcessingErr> {
         // Waits for a save that an earlier incarnation left behind.
         let entries = runtime.store.settled_entries().await;
-        for entry in &entries {
-            apply(&runtime, entry).await?;
-        }
+        let mut patterns: Vec<_> = entries.into_iter().map(|entry| entry.definition.pattern).collect();
         // What was deleted by an incarnation that died before the ledger knew.
-        let saved: HashSet<_> = entries.iter().map(|entry| &entry.definition.pattern).collect();
-        for DefinitionTotals { pattern, .. } in runtime.backend.totals().definitions {
-            if !saved.contains(&pattern) {
-                take_out(&runtime, &pattern).await?;
-            }
-        }
-        Ok(runtime)
+        let saved: HashSet<_> = patterns.iter().cloned().collect();
+        let followed = runtime.backend.totals().definitions.into_iter().map(|DefinitionTotals { pattern, .. }| pattern);
+        patterns.extend(followed.filter(|pattern| !saved.contains(pattern)));
+        let mut state = RegistryState { runtime, failures: 0, timer: None };
+        let caught_up = ledger::catch_up(&state.runtime, patterns).await;
+        state.try_again_later(&myself, caught_up);
+        Ok(state)
     }
 
     async fn handle(
         &self,
-        _: ActorRef<Self::Msg>,
+        myself: ActorRef<Self::Msg>,
         message: RegistryMessage,
-        runtime: &mut Arc<Runtime>,
+        state: &mut RegistryState,
     ) -> Result<(), ActorProcessingErr> {
-        runtime.registry.left();
+        let runtime = Arc::clone(&state.runtime);
+        if !matches!(message, RegistryMessage::CatchUp) {
+            runtime.registry.left();
+        }
         // A caller that gave up has no use for the answer; the change stands.
         match message {
-            RegistryMessage::Put(definition, reply) => drop(reply.send(put(runtime, definition).await)),
+            RegistryMessage::Put(definition, reply) => drop(reply.send(ledger::put(&runtime, definition).await)),
             RegistryMessage::Get(pattern, reply) => drop(reply.send(runtime.store.find(&pattern))),
             RegistryMessage::List(reply) => drop(reply.send(runtime.store.entries())),
-            RegistryMessage::Delete(pattern, reply) => drop(reply.send(delete(runtime, pattern).await)),
-            RegistryMessage::DecreaseApplied(pattern) => confirm(runtime, &pattern).await,
+            RegistryMessage::Delete(pattern, reply) => drop(reply.send(ledger::delete(&runtime, pattern).await)),
+            RegistryMessage::DecreaseApplied(pattern) => ledger::confirm(&runtime, &pattern).await,
+            RegistryMessage::CatchUp => {
+                state.disarm();
+                let caught_up = ledger::catch_up(&runtime, runtime.store.due(ledger::AT_ONCE_MAX)).await;
+                state.try_again_later(&myself, caught_up);
+            }
         }
+        // A change that the ledger did not take.
+        if state.timer.is_none() && runtime.store.standing_counts().not_in_force != 0 {
+            state.arm(&myself, RETRY.delay(0, fastrand::u64(..)));
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut RegistryState) -> Result<(), ActorProcessingErr> {
+        state.disarm();
         Ok(())
     }
 }
 
-async fn put(runtime: &Runtime, definition: Definition) -> Result<LimitState, RegistryError> {
-    let entry = runtime.store.change(move |catalog, max| catalog.put(definition, max)).await?;
-    apply(runtime, &entry).await
-}
-
-/// Brings the ledger up to date with `entry`, and the entry with what the ledger made of it.
-async fn apply(runtime: &Runtime, entry: &Entry) -> Result<LimitState, RegistryError> {
-    let unavailable = |error: crate::backends::BackendError| RegistryError::Unavailable(error.0);
-    let pattern = &entry.definition.pattern;
-    let state = match runtime.backend.apply(&entry.wanted()).get().await.map_err(unavailable)? {
-        Applied::InForce(state) => state,
-        Applied::Superseded { .. } => LimitState::Active,
-    };
-    if state == LimitState::Active && entry.pending_decrease_to.is_some() {
-        mark_applied(runtime, pattern, entry.version).await;
+impl RegistryState {
+    /// After a try: sees to the next one while something is due.
+    fn try_again_later(&mut self, myself: &ActorRef<RegistryMessage>, caught_up: Result<(), BackendError>) {
+        let due = self.runtime.store.standing_counts().not_in_force;
+        match caught_up {
+            Err(error) => {
+                if self.failures == 0 {
+                    tracing::warn!(due, %error, "the ledger does not follow all definitions yet, and is asked again");
+                }
+                self.arm(myself, RETRY.delay(self.failures, fastrand::u64(..)));
+                self.failures = self.failures.saturating_add(1);
+            }
+            Ok(()) if due != 0 => self.arm(myself, Duration::ZERO), // It answers: the next ones.
+            Ok(()) if self.failures != 0 => {
+                tracing::info!("the ledger follows all definitions again");
+                self.failures = 0;
+            }
+            Ok(()) => {}
+        }
     }
-    match pattern.as_key() {
-        Some(key) => runtime.limiters.define(key),
-        None => runtime.limiters.wake_all(),
+
+    fn arm(&mut self, myself: &ActorRef<RegistryMessage>, after: Duration) {
+        self.disarm();
+        self.timer = Some(myself.send_after(after, || RegistryMessage::CatchUp).abort_handle());
     }
-    Ok(state)
-}
 
-async fn delete(runtime: &Runtime, pattern: KeyPattern) -> Result<Option<Entry>, RegistryError> {
-    let gone = pattern.clone();
-    let deleted = runtime.store.change(move |catalog, _| Ok(catalog.delete(&gone))).await?;
-    take_out(runtime, &pattern).await?;
-    Ok(deleted)
-}
-
-/// Takes a definition that is no longer saved out of the ledger.
-async fn take_out(runtime: &Runtime, pattern: &KeyPattern) -> Result<(), RegistryError> {
-    let removed = runtime.backend.remove(pattern).get().await;
-    removed.map_err(|error| RegistryError::Unavailable(error.0))?;
-    match pattern.as_key() {
-        Some(key) => runtime.limiters.undefine(&key),
-        None => runtime.limiters.wake_all(),
-    }
-    Ok(())
-}
-
-/// Marks a decrease as applied, if the ledger says so: the message may be late.
-async fn confirm(runtime: &Runtime, pattern: &KeyPattern) {
-    let pending = runtime.store.find(pattern).filter(|entry| entry.pending_decrease_to.is_some());
-    let (Some(entry), Some(key)) = (pending, pattern.as_key()) else { return };
-    if runtime.backend.settle(&key).get().await != Ok(Settled::Active) {
-        return;
-    }
-    mark_applied(runtime, pattern, entry.version).await;
-}
-
-/// Records that a capacity was lowered. Where that fails it is in force all the same: a restart lowers it again.
-async fn mark_applied(runtime: &Runtime, pattern: &KeyPattern, version: u64) {
-    let applied = pattern.clone();
-    let marked = runtime.store.change(move |catalog, _| Ok(catalog.applied(&applied, version))).await;
-    if let Err(error) = marked {
-        tracing::warn!(key = %pattern, %error, "could not record that a capacity was lowered");
+    fn disarm(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
     }
 }

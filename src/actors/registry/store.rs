@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::catalog::{Catalog, Entry, RegistryError};
+use super::catalog::{Catalog, Entry};
+use super::error::RegistryError;
 use super::file::{RegistryFile, StoreError};
+use super::standing::{Standing, Standings};
 use crate::policy::{Definition, KeyPattern};
 
 /// The definitions of one runtime.
@@ -12,6 +14,8 @@ use crate::policy::{Definition, KeyPattern};
 pub(crate) struct Store {
     file: Option<RegistryFile>,
     catalog: Mutex<Catalog>,
+    /// What the ledger has not taken of it.
+    standings: Mutex<Standings>,
     /// Held by the one change that is being made, also when the actor that asked for it has died.
     changing: Arc<tokio::sync::Mutex<()>>,
     max_limits: usize,
@@ -21,7 +25,7 @@ impl Store {
     /// Definitions that are lost when the process ends.
     #[must_use]
     pub(crate) fn in_memory(max_limits: usize) -> Self {
-        Self { file: None, catalog: Mutex::default(), changing: Arc::default(), max_limits }
+        Self::new(None, Catalog::default(), max_limits)
     }
 
     /// Definitions that are kept in `limits.json` in `directory`.
@@ -37,7 +41,12 @@ impl Store {
                 hint: "raise `registry.max_limits`".to_owned(),
             });
         }
-        Ok(Self { file: Some(file), catalog: Mutex::new(catalog), changing: Arc::default(), max_limits })
+        Ok(Self::new(Some(file), catalog, max_limits))
+    }
+
+    fn new(file: Option<RegistryFile>, catalog: Catalog, max_limits: usize) -> Self {
+        let catalog = Mutex::new(catalog);
+        Self { file, catalog, standings: Mutex::default(), changing: Arc::default(), max_limits }
     }
 
     /// Lets another tollgate use the file, once the last change is over. None may follow.
@@ -50,7 +59,10 @@ impl Store {
 
     /// The definitions as they are.
     pub(crate) fn entries(&self) -> Vec<Entry> {
-        self.catalog().entries().cloned().collect()
+        let mut entries: Vec<_> = self.catalog().entries().cloned().collect();
+        let standings = self.standings();
+        entries.iter_mut().for_each(|entry| stand(&standings, entry));
+        entries
     }
 
     /// The same, once the changes that were begun are over.
@@ -61,7 +73,32 @@ impl Store {
 
     /// One definition.
     pub(crate) fn find(&self, pattern: &KeyPattern) -> Option<Entry> {
-        self.catalog().get(pattern).cloned()
+        let mut entry = self.catalog().get(pattern).cloned()?;
+        stand(&self.standings(), &mut entry);
+        Some(entry)
+    }
+
+    /// What the ledger has not taken of the definitions.
+    pub(super) fn standings(&self) -> MutexGuard<'_, Standings> {
+        self.standings.lock().expect("only inserts and removes")
+    }
+
+    /// How many definitions the ledger has not taken.
+    pub(crate) fn standing_counts(&self) -> StandingCounts {
+        let standings = self.standings();
+        StandingCounts { not_in_force: standings.due().len() as u64, superseded: standings.superseded_len() as u64 }
+    }
+
+    /// The first `count` of those that are due.
+    pub(super) fn due(&self, count: usize) -> Vec<KeyPattern> {
+        self.standings().due().take(count).cloned().collect()
+    }
+
+    /// How many of those that are due are to be taken out of the ledger.
+    pub(super) fn leftovers(&self) -> usize {
+        let due = self.due(usize::MAX);
+        let catalog = self.catalog();
+        due.iter().filter(|pattern| catalog.get(pattern).is_none()).count()
     }
 
     /// Changes the definitions, on disk first. Waits for the disk where blocking is allowed, and in turn, so that a
@@ -133,6 +170,24 @@ impl Store {
     /// Changes are made on a copy, so that a panic in the midst of one leaves the definitions as they were.
     fn catalog(&self) -> MutexGuard<'_, Catalog> {
         self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many definitions the ledger has not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StandingCounts {
+    /// Not yet, deleted ones that it may still follow among them.
+    pub(crate) not_in_force: u64,
+    /// Because it follows newer ones, made elsewhere.
+    pub(crate) superseded: u64,
+}
+
+/// Writes how the entry stands with the ledger into it.
+fn stand(standings: &Standings, entry: &mut Entry) {
+    match standings.get(&entry.definition.pattern) {
+        None => {}
+        Some(Standing::Due { problem, .. }) => entry.not_in_force = Some(problem.clone()),
+        Some(Standing::Superseded(version)) => entry.superseded_by_version = Some(*version),
     }
 }
 

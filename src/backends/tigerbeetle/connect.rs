@@ -80,6 +80,16 @@ pub enum ConnectError {
         "the cluster at {0} ended the session at once; it may have more than 64 clients: close some, and try again"
     )]
     Evicted(String),
+    /// The cluster answers, and the accounts that all limits share could not be made.
+    #[error(
+        "the cluster does not take the accounts of ledger {ledger}: {problem}; choose a `ledger` that nothing else uses"
+    )]
+    Refused {
+        /// Which ledger.
+        ledger: u32,
+        /// What it said.
+        problem: String,
+    },
 }
 
 /// What the client was built from.

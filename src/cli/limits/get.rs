@@ -23,13 +23,24 @@ fn description(limit: &Value, usage: &Value) -> String {
     let mut lines: Vec<_> =
         ["key", "kind", "capacity", "unit", "overage", "mode"].map(|field| (field, shown(definition, field))).into();
     lines.insert(3, ("window", window(definition)));
+    lines.push(("when_unavailable", when_unavailable(definition)));
     lines.extend([("status", status(limit)), ("version", shown(limit, "version"))]);
+    lines.extend(["superseded_by_version", "not_in_force"].map(|field| (field, shown(limit, field))));
     lines.push(("description", shown(definition, "description")));
     let used = ["used", "available", "withheld", "debt", "waiters", "denied", "would_deny"];
     lines.extend(used.map(|field| (field, shown(usage, field))));
     lines.extend(usage["paused_until"].as_u64().map(|ms| ("paused_until", format!("{ms} (Unix milliseconds)"))));
     lines.retain(|(_, value)| value != MISSING);
     pairs(&lines)
+}
+
+/// What it answers while its ledger does not, with the part that each server may then grant.
+fn when_unavailable(definition: &Value) -> String {
+    let answer = shown(definition, "when_unavailable");
+    match definition["local_share_percent"].as_u64() {
+        Some(percent) => format!("{answer} of {percent} %"),
+        None => answer,
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +66,18 @@ mod tests {
                 "used        10\n",
                 "available   50\n",
                 "would_deny  0\n",
+            )
+        );
+        let definition = json!({"key": "a", "when_unavailable": "local_share", "local_share_percent": 25});
+        let limit_elsewhere = json!({"definition": definition, "version": 3, "superseded_by_version": 7});
+        assert_eq!(
+            description(&limit_elsewhere, &Value::Null),
+            concat!(
+                "key                    a\n",
+                "when_unavailable       local_share of 25 %\n",
+                "status                 superseded\n",
+                "version                3\n",
+                "superseded_by_version  7\n",
             )
         );
         let paused = description(&limit, &json!({"withheld": 3, "paused_until": 1_790_000_000_000_u64}));

@@ -60,8 +60,14 @@ fn window(definition: &Value) -> String {
     span("window_seconds").or_else(|| span("timeout_seconds")).or_else(refill).unwrap_or_else(|| MISSING.to_owned())
 }
 
-/// The state of a limit as the server keeps it.
+/// The state of a limit as the server keeps it, unless the ledger follows something else.
 fn status(limit: &Value) -> String {
+    if !limit["superseded_by_version"].is_null() {
+        return "superseded".to_owned();
+    }
+    if !limit["not_in_force"].is_null() {
+        return "not in force".to_owned();
+    }
     let status = shown(limit, "status");
     match limit["pending_decrease_to"].as_u64() {
         Some(target) => format!("{status} to {target}"),
@@ -83,6 +89,18 @@ mod tests {
             json!({}),
         ];
         assert_eq!(windows.each_ref().map(window), ["1d", "90s", "10/1m", "-"]);
+    }
+
+    #[test]
+    fn a_limit_that_the_ledger_does_not_follow_says_so() {
+        let limit = json!({"status": "decreasing", "pending_decrease_to": 5});
+        let with = |name: &str, value: Value| {
+            let mut limit = limit.clone();
+            limit[name] = value;
+            status(&limit)
+        };
+        assert_eq!(with("superseded_by_version", json!(7)), "superseded");
+        assert_eq!(with("not_in_force", json!("the ledger is away")), "not in force");
     }
 
     #[test]

@@ -57,6 +57,12 @@ struct Flags {
     /// Whether decisions are kept
     #[arg(long, value_parser = ["enforce", "shadow"])]
     mode: Option<String>,
+    /// What it answers while the ledger does not
+    #[arg(long, value_parser = ["deny", "allow", "local_share"])]
+    when_unavailable: Option<String>,
+    /// How much of the capacity each server may then grant by itself; `local_share` only
+    #[arg(long)]
+    local_share_percent: Option<u64>,
 }
 
 impl Flags {
@@ -142,9 +148,11 @@ mod tests {
             description: None,
             overage: Some("repay".to_owned()),
             mode: None,
+            when_unavailable: Some("local_share".to_owned()),
+            local_share_percent: Some(25),
         };
-        let definition =
-            json!({"key": "a", "kind": "rolling", "capacity": 5, "window_seconds": 60, "overage": "repay"});
+        let definition = json!({"key": "a", "kind": "rolling", "capacity": 5, "window_seconds": 60, "overage": "repay",
+            "when_unavailable": "local_share", "local_share_percent": 25});
         assert_eq!(flags.definition(), definition);
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{parse, problems};
-use crate::policy::{DefinitionFields, Mode, Overage};
+use crate::policy::{DefinitionFields, Mode, Overage, UnavailableMode};
 
 #[test]
 fn every_field_of_a_definition_may_be_written() {
@@ -14,6 +14,8 @@ fn every_field_of_a_definition_may_be_written() {
         refill_seconds: Some(4),
         unit: Some("u".to_owned()),
         description: Some("d".to_owned()),
+        when_unavailable: UnavailableMode::LocalShare,
+        local_share_percent: Some(5),
         ..DefinitionFields::default()
     };
     let Value::Object(fields) = serde_json::to_value(fields).unwrap() else { panic!("an object") };
@@ -63,6 +65,39 @@ fn mistakes_stand_at_the_field_or_at_the_table_that_lacks_it() {
         "error: t.toml:1: `limits[0].kind` is missing\nhint: use `rolling`, `concurrency` or `token_bucket`\n\n\
          error: t.toml:1: `limits[0].capacity` is missing\nhint: give the most that may be taken at once, at least 1"
     );
+}
+
+#[test]
+fn what_a_limit_answers_without_its_ledger_is_checked() {
+    let limit =
+        |rest: &str| format!("[[limits]]\nkey = 'a'\nkind = 'rolling'\ncapacity = 1\nwindow_seconds = 1\n{rest}");
+    let config = parse(&limit("when_unavailable = 'local_share'\nlocal_share_percent = 25"));
+    assert_eq!(config.limits[0].when_unavailable.percent().map(|percent| percent.get()), Some(25));
+    let range = "say how much of the capacity each server may grant by itself, in whole percent from 1 to 100";
+    for (rest, problem) in [
+        (
+            "when_unavailable = 'local_share'",
+            format!("t.toml:1: `limits[0].local_share_percent` is missing\nhint: {range}"),
+        ),
+        (
+            "when_unavailable = 'local_share'\nlocal_share_percent = 101",
+            format!("t.toml:7: `limits[0].local_share_percent` is 101\nhint: {range}"),
+        ),
+        (
+            "local_share_percent = 5",
+            "t.toml:6: `limits[0].local_share_percent` contradicts `when_unavailable` = `deny`\n\
+             hint: remove it, or set `when_unavailable` to `local_share`"
+                .to_owned(),
+        ),
+        (
+            "when_unavailable = 'local-share'\nlocal_share_percent = 5",
+            "t.toml:6: `limits[0].when_unavailable` is `local-share`, which is not known here\n\
+             hint: use `deny` or `allow` or `local_share`"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(problems(&limit(rest)), format!("error: {problem}"));
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a configuration says when it is right, and what is said about it when it is wrong.
 
+mod backend;
 mod files;
 mod guarded;
 mod limits;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{BackendKind, LogFormat, Settings};
+use super::super::{BackendSettings, LogFormat, Settings};
 use super::{parse, problems};
 use crate::policy::Label;
 
@@ -12,7 +12,7 @@ fn nothing_written_means_the_defaults() {
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.server.max_wait, Duration::from_secs(300));
     assert_eq!(config.data_dir.to_str(), Some("data"));
-    assert_eq!(config.backend, BackendKind::Memory);
+    assert_eq!(config.runtime.backend, BackendSettings::Memory);
     assert_eq!(config.telemetry.log_filter, "info");
     assert_eq!(format!("{:?}", config.runtime), format!("{:?}", Settings::default()));
     assert!(config.limits.is_empty() && config.auth.admin.is_empty() && !config.server.allow_insecure);
@@ -91,7 +91,11 @@ fn a_value_of_another_type_is_named() {
 #[test]
 fn bad_values_say_what_would_be_good() {
     for (text, problem, hint) in [
-        ("backend.kind = 'redis'", "`backend.kind` is `redis`, which is not known here", "use `memory`"),
+        (
+            "backend.kind = 'redis'",
+            "`backend.kind` is `redis`, which is not known here",
+            "use `memory` or `tigerbeetle`",
+        ),
         (
             "registry.data_dir = ''",
             "`registry.data_dir` is empty",

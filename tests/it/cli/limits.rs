@@ -56,6 +56,23 @@ async fn json_is_what_the_server_says() {
 }
 
 #[tokio::test]
+async fn what_a_limit_answers_without_its_ledger_is_put_and_shown() {
+    let desk = Desk::open().await;
+    let put = "limits put --key a --kind rolling --capacity 5 --window-seconds 60 --when-unavailable";
+    desk.told(&format!("{put} local_share --local-share-percent 25")).await;
+    let shown = desk.told("limits get a").await;
+    assert!(shown.contains("\nwhen_unavailable  local_share of 25 %\n"), "{shown}");
+    desk.told(&format!("{put} deny")).await;
+    let shown = desk.told("limits get a").await;
+    assert!(!shown.contains("unavailable"), "what is the default needs no line: {shown}");
+    let refused = desk.ask(&format!("{put} allow --local-share-percent 25")).await;
+    check_failed(&refused, 1, "error: Bad Request\n");
+    let told =
+        "`local_share_percent` contradicts `when_unavailable` = `allow`; remove it, or set `when_unavailable` to";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
+}
+
+#[tokio::test]
 async fn a_capacity_that_must_wait_to_be_lowered_says_so() {
     let desk = Desk::open().await;
     desk.told("reserve rpm=60").await;

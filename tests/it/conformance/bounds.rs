@@ -27,8 +27,8 @@ async fn a_template_has_a_bounded_number_of_instances_and_recovers() {
         assert_eq!(ledger.code(&[("t:c", 1)]).await, "overloaded");
         ledger.end(lease, &[]).await;
         assert_eq!(ledger.code(&[("t:c", 1)]).await, "overloaded", "t:a is still in use by another lease");
-        ledger.sleep_ms(60_000).await;
-        ledger.sweep();
+        ledger.pass(60_000).await;
+        ledger.sweep().await;
         ledger.grant(&[("t:c", 1)]).await;
         ledger.grant(&[("t:d", 1)]).await;
     })
@@ -45,7 +45,7 @@ async fn a_full_template_makes_no_instance_for_a_restraint() {
         ledger.pause("t:3", 5_000).await;
         assert_eq!(ledger.totals().limits, 2, "an instance under a restraint makes no room for another");
         assert_eq!(ledger.code(&[("t:3", 1)]).await, "overloaded");
-        ledger.sleep_ms(5_000).await;
+        ledger.pass(5_000).await;
         ledger.grant(&[("t:3", 1)]).await;
     })
     .await;
@@ -75,7 +75,7 @@ async fn a_full_template_gives_up_accounting_debt_rather_than_service() {
         let lease = ledger.grant(&[("t:a", 5)]).await;
         ledger.end(lease, &[("t:a", 12)]).await;
         assert_eq!(ledger.code(&[("t:b", 1)]).await, "overloaded");
-        ledger.sleep_ms(60_000).await;
+        ledger.pass(60_000).await;
         ledger.grant(&[("t:b", 1)]).await;
     })
     .await;
@@ -127,8 +127,8 @@ async fn expired_leases_make_room_once_they_were_swept() {
         for _ in 0..2 {
             ledger.grant(&[("c", 1)]).await;
         }
-        ledger.sleep_ms(60_000).await;
-        ledger.sweep();
+        ledger.pass(60_000).await;
+        ledger.sweep().await;
         ledger.grant(&[("c", 1)]).await;
         assert_eq!(ledger.backend.usage(&key("c")).get().await.expect("answers").expect("known").available, 99);
     })

@@ -7,7 +7,7 @@ use tollgate::backends::{Applied, Registered, Settled};
 use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage};
 
 use super::harness::Harness;
-use crate::support::{bucket, checked, concurrency, key, one_of_each_kind, rolling};
+use crate::support::{LONG, bucket, checked, concurrency, key, one_of_each_kind, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
 
@@ -28,17 +28,23 @@ pub(crate) async fn a_raise_works_at_once(ledger: Harness) {
 }
 
 pub(crate) async fn a_raised_bucket_fills_up_to_its_new_capacity(ledger: Harness) {
-    ledger.put(bucket("b", 10, 1, 1)).await;
-    ledger.put(bucket("b", 15, 1, 1)).await;
-    assert_eq!((ledger.available("b").await, ledger.code(&[("b", 11)]).await), (10, String::new()));
-    ledger.sleep_ms(5_000).await;
-    assert_eq!(ledger.available("b").await, 15);
+    for (key, refill_seconds) in [("slow", LONG), ("fast", 1)] {
+        ledger.put(bucket(key, 10, 5, refill_seconds)).await;
+        ledger.put(bucket(key, 15, 5, refill_seconds)).await;
+    }
+    let raised = ledger.now();
+    assert_eq!((ledger.available("slow").await, ledger.code(&[("slow", 11)]).await), (10, String::new()));
+    ledger.assert_refilled("fast", 10, raised).await;
+    ledger.just_before(raised, 1_000).await;
+    ledger.assert_refilled("fast", 10, raised).await;
+    ledger.at(raised, 1_000 + ledger.differs.step_ms(15, 3_000)).await;
+    assert_eq!((ledger.available("slow").await, ledger.available("fast").await), (10, 15));
 }
 
 pub(crate) async fn a_decrease_that_fits_is_applied_at_once(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 60)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     ledger.grant(&KINDS.map(|key| (key, 4))).await;
-    for definition in one_of_each_kind(5, 60) {
+    for definition in one_of_each_kind(5, LONG) {
         assert_eq!(ledger.put(definition).await, LimitState::Active);
     }
     for key in KINDS {
@@ -47,8 +53,8 @@ pub(crate) async fn a_decrease_that_fits_is_applied_at_once(ledger: Harness) {
 }
 
 pub(crate) async fn nothing_is_admitted_until_a_decrease_is_applied(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 600)).await;
-    for (kind, lower) in KINDS.into_iter().zip(one_of_each_kind(5, 600)) {
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
+    for (kind, lower) in KINDS.into_iter().zip(one_of_each_kind(5, LONG)) {
         let (first, second) = (ledger.grant(&[(kind, 4)]).await, ledger.grant(&[(kind, 3)]).await);
         assert_eq!(ledger.put(lower).await, decreasing(5));
         assert_eq!(ledger.usage(kind).await.state, decreasing(5));
@@ -63,37 +69,46 @@ pub(crate) async fn nothing_is_admitted_until_a_decrease_is_applied(ledger: Harn
 }
 
 pub(crate) async fn a_decrease_is_applied_when_enough_has_expired(ledger: Harness) {
-    ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 60), bucket("b", 10, 1, 10)]).await;
-    for key in ["r", "c", "b"] {
-        ledger.grant(&[(key, 4)]).await;
-    }
-    ledger.sleep_ms(1_000).await;
-    for key in ["r", "c", "b"] {
-        ledger.grant(&[(key, 4)]).await;
-    }
-    // 2 are free and 5 must be; a tenth of a unit has flowed into the bucket.
-    let lower = [bucket("b", 5, 1, 10), rolling("r", 5, 60), concurrency("c", 5, 60)];
-    for fields in lower {
+    ledger.put_all([rolling("r", 10, 3), concurrency("c", 10, 3), bucket("b", 16, 16, 3)]).await;
+    ledger.grant(&[("r", 4), ("c", 4), ("b", 16)]).await;
+    let granted = ledger.now();
+    ledger.pass(400).await; // 2.1 units flow into the bucket.
+    ledger.grant(&[("r", 4), ("c", 4)]).await;
+    // 2 are free and 5 must be; of the bucket 8.
+    assert_eq!(ledger.put(bucket("b", 8, 16, 3)).await, decreasing(8));
+    for fields in [rolling("r", 5, 3), concurrency("c", 5, 3)] {
         assert_eq!(ledger.put(fields).await, decreasing(5));
     }
-    for (text, wait) in [("b", 29_000), ("r", 30_000), ("c", 0)] {
-        if wait != 0 {
-            let Settled::Decreasing { next_change } = ledger.settle(text).await else { panic!("{text} is decreasing") };
-            assert!(next_change.is_some(), "{text}: a timer must drive it");
-            ledger.sleep_ms(wait - 1).await;
-            assert_eq!(ledger.code(&[(text, 1)]).await, format!("limit_decreasing:{text}"), "1 ms early");
-            ledger.sleep_ms(1).await;
-        }
+    let decreasing = async |text| {
+        let Settled::Decreasing { next_change } = ledger.settle(text).await else { panic!("{text} is decreasing") };
+        assert!(next_change.is_some(), "{text}: a timer must drive it");
+        assert_eq!(ledger.code(&[(text, 1)]).await, format!("limit_decreasing:{text}"));
+    };
+    let active = async |text, capacity| {
         assert_eq!(ledger.settle(text).await, Settled::Active, "{text}");
-        assert_eq!(ledger.usage(text).await.capacity, 5, "{text}");
+        assert_eq!(ledger.usage(text).await.capacity, capacity, "{text}");
+    };
+    let step_ms = ledger.differs.step_ms(16, 3_000);
+    ledger.just_before(granted, 1_500 - step_ms).await;
+    decreasing("b").await;
+    ledger.at(granted, 1_500 + step_ms).await;
+    active("b", 8).await;
+    ledger.just_before(granted, 3_000).await;
+    for text in ["r", "c"] {
+        decreasing(text).await;
+    }
+    ledger.at(granted, 3_000).await;
+    for text in ["r", "c"] {
+        active(text, 5).await;
     }
 }
 
 pub(crate) async fn a_reservation_finds_a_decrease_that_is_due(ledger: Harness) {
-    ledger.put(concurrency("c", 10, 60)).await;
+    ledger.put(concurrency("c", 10, 1)).await;
     ledger.grant(&[("c", 8)]).await;
-    assert_eq!(ledger.put(concurrency("c", 5, 60)).await, decreasing(5));
-    ledger.sleep_ms(60_000).await;
+    let granted = ledger.now();
+    assert_eq!(ledger.put(concurrency("c", 5, 1)).await, decreasing(5));
+    ledger.at(granted, 1_000).await;
     let _ = ledger.reserve(&[("c", 1)]).await; // Drives it, whatever it is told itself.
     ledger.grant(&[("c", 4)]).await;
     assert_eq!(ledger.usage("c").await.capacity, 5);
@@ -151,21 +166,22 @@ pub(crate) async fn an_older_version_is_superseded(ledger: Harness) {
 }
 
 pub(crate) async fn a_new_window_concerns_later_reservations(ledger: Harness) {
-    ledger.put(rolling("r", 10, 60)).await;
+    ledger.put(rolling("r", 10, 2)).await;
     ledger.grant(&[("r", 5)]).await;
-    ledger.put(rolling("r", 10, 10)).await;
+    let first = ledger.now();
+    ledger.put(rolling("r", 10, 1)).await;
     ledger.grant(&[("r", 5)]).await;
-    ledger.sleep_ms(10_000).await;
+    ledger.at(ledger.now(), 1_000).await;
     assert_eq!(ledger.available("r").await, 5);
-    ledger.sleep_ms(49_999).await;
+    ledger.just_before(first, 2_000).await;
     assert_eq!(ledger.available("r").await, 5);
-    ledger.sleep_ms(1).await;
+    ledger.at(first, 2_000).await;
     assert_eq!(ledger.available("r").await, 10);
 }
 
 pub(crate) async fn a_shadow_limit_decides_and_counts_and_never_denies(ledger: Harness) {
     let shadow = |fields| DefinitionFields { mode: Mode::Shadow, ..fields };
-    ledger.put_all(one_of_each_kind(10, 60).map(shadow)).await;
+    ledger.put_all(one_of_each_kind(10, LONG).map(shadow)).await;
     for key in KINDS {
         ledger.grant(&[(key, 10)]).await;
         let beyond = ledger.grant(&[(key, 5)]).await;
@@ -180,36 +196,40 @@ pub(crate) async fn a_shadow_limit_decides_and_counts_and_never_denies(ledger: H
 }
 
 pub(crate) async fn a_shadow_limit_is_charged_only_with_the_others(ledger: Harness) {
-    ledger.put(DefinitionFields { mode: Mode::Shadow, ..concurrency("shadow", 10, 60) }).await;
-    ledger.put(concurrency("c", 1, 60)).await;
+    ledger.put(DefinitionFields { mode: Mode::Shadow, ..concurrency("shadow", 10, 1) }).await;
+    ledger.put(concurrency("c", 1, 1)).await;
     ledger.grant(&[("c", 1), ("shadow", 10)]).await;
+    let granted = ledger.now();
     let refusal = ledger.refuse(&[("shadow", 1), ("c", 1)]).await;
     assert_eq!(refusal.denied.iter().map(|denied| &denied.key).collect::<Vec<_>>(), [&key("c")]);
     assert_eq!(ledger.available("shadow").await, 0);
-    ledger.sleep_ms(60_000).await;
+    ledger.at(granted, 1_000).await;
     assert_eq!((ledger.available("shadow").await, ledger.available("c").await), (10, 1));
 }
 
 pub(crate) async fn turning_shadow_off_enforces_what_is_taken(ledger: Harness) {
     let shadow = |fields| DefinitionFields { mode: Mode::Shadow, ..fields };
-    ledger.put(shadow(rolling("r", 10, 60))).await;
+    ledger.put(shadow(rolling("r", 10, 2))).await;
     for _ in 0..3 {
         ledger.grant(&[("r", 6)]).await;
     }
-    ledger.put(rolling("r", 10, 60)).await;
-    assert_eq!(ledger.code(&[("r", 1)]).await, "");
-    ledger.sleep_ms(60_000).await;
+    let granted = ledger.now();
+    ledger.put(rolling("r", 10, 2)).await;
+    let free = if ledger.differs.charges_shadow_beyond_capacity { 0 } else { 4 };
+    assert_eq!((ledger.available("r").await, ledger.code(&[("r", free + 1)]).await), (free, String::new()));
+    ledger.at(granted, 2_000).await;
     ledger.grant(&[("r", 10)]).await;
 }
 
 pub(crate) async fn policies_can_change_while_debt_is_owed(ledger: Harness) {
-    let with = |overage| DefinitionFields { overage, ..bucket("b", 10, 1, 1) };
+    let with = |overage| DefinitionFields { overage, ..bucket("b", 10, 10, 1) };
     ledger.put(with(Overage::Repay)).await;
     let lease = ledger.grant(&[("b", 10)]).await;
+    let granted = ledger.now();
     ledger.end(lease, &[("b", 15)]).await;
     ledger.put(with(Overage::Debt)).await;
     ledger.put(with(Overage::Repay)).await;
-    ledger.sleep_ms(15_000).await;
+    ledger.at(granted, 1_500 + ledger.differs.step_ms(10, 1_000)).await;
     assert_eq!((ledger.available("b").await, ledger.usage("b").await.debt), (10, 0));
 }
 
@@ -224,15 +244,15 @@ pub(crate) async fn a_raise_pays_debt_at_once(ledger: Harness) {
 }
 
 pub(crate) async fn the_observer_hears_of_watched_limits_that_free(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 600)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     for kind in KINDS {
         let (first, second) = (ledger.grant(&[(kind, 4)]).await, ledger.grant(&[(kind, 4)]).await);
         ledger.end(first, &[(kind, 0)]).await;
-        assert_eq!(ledger.freed(), Vec::<String>::new(), "nobody watches {kind}");
+        ledger.assert_heard_nothing_of(kind);
         ledger.backend.watch(&key(kind), true);
         ledger.end(second, &[(kind, 0)]).await;
-        assert_eq!(ledger.freed(), [kind]);
+        ledger.assert_hears_of(kind).await;
     }
-    ledger.remove("rolling").await;
-    assert_eq!(ledger.freed(), ["rolling"], "it is gone, which its waiters must learn");
+    ledger.remove("rolling").await; // It is gone, which its waiters must learn.
+    ledger.assert_hears_of("rolling").await;
 }

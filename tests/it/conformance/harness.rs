@@ -1,8 +1,12 @@
 //! A ledger under test, and what it was told.
 
+#[cfg(feature = "tigerbeetle")]
+mod tigerbeetle;
+mod time;
+
+use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tollgate::backends::memory::MemoryLedger;
 use tollgate::backends::{Applied, Backend, Observer, Registered, Settled, Totals, Usage};
@@ -13,24 +17,34 @@ use tollgate::policy::{
     Restraint, Seconds,
 };
 
+use crate::support::differences::Differences;
 use crate::support::{checked, key, pattern, request, used};
 
-/// A ledger and the ways in which ledgers may differ.
+#[cfg(feature = "tigerbeetle")]
+pub(crate) use tigerbeetle::tigerbeetle;
+
+/// A ledger, and how it differs from others.
 pub(crate) struct Harness {
     pub(crate) backend: Arc<dyn Backend>,
-    /// How much later than promised it may free. Zero for a ledger that counts nanoseconds.
-    pub(crate) late_ms_max: u64,
-    /// Whether a refusal says exactly when the amount will be free.
-    pub(crate) knows_waits: bool,
+    pub(crate) differs: Differences,
     /// The clock that its moments are on.
     clock: Clock,
     freed: Arc<Freed>,
     next_version: AtomicU64,
+    /// What the ledger needs, for as long.
+    _has: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// What the ledger has told its observer.
 #[derive(Default)]
 struct Freed(Mutex<Vec<Key>>);
+
+impl Freed {
+    /// The keys it was told of since the last look.
+    fn take(&self) -> Vec<Key> {
+        std::mem::take(&mut *self.0.lock().expect("only pushes and takes"))
+    }
+}
 
 impl Observer for Freed {
     fn capacity_freed(&self, key: &Key) {
@@ -39,7 +53,7 @@ impl Observer for Freed {
 }
 
 /// The ledger in memory.
-pub(crate) fn memory() -> Harness {
+pub(crate) async fn memory() -> Harness {
     memory_with(MemorySettings::default())
 }
 
@@ -50,10 +64,20 @@ pub(crate) fn memory_with(memory: MemorySettings) -> Harness {
     let settings = Settings { memory, ..Settings::default() };
     let clock = Clock::start();
     let backend = Arc::new(MemoryLedger::new(clock.clone(), &settings, observer));
-    Harness { backend, late_ms_max: 0, knows_waits: true, clock, freed, next_version: AtomicU64::new(1) }
+    Harness::new(backend, Differences::MEMORY, clock, freed)
 }
 
 impl Harness {
+    /// `freed` is the observer of `backend`, and `clock` what its moments are on.
+    fn new(backend: Arc<dyn Backend>, differs: Differences, clock: Clock, freed: Arc<Freed>) -> Self {
+        Self { backend, differs, clock, freed, next_version: AtomicU64::new(1), _has: None }
+    }
+
+    /// Keeps `something` until the ledger is gone.
+    fn while_it_has(self, something: impl Any + Send + Sync) -> Self {
+        Self { _has: Some(Box::new(something)), ..self }
+    }
+
     pub(crate) async fn put(&self, fields: DefinitionFields) -> LimitState {
         let version = self.next_version.fetch_add(1, Ordering::Relaxed);
         let registered = Arc::new(Registered { definition: checked(fields), version });
@@ -136,23 +160,22 @@ impl Harness {
         self.backend.renew(&Renew { lease_id, timeout }).get().await.map(drop)
     }
 
-    /// The moment `ms` from now.
-    pub(crate) fn moment_in(&self, ms: u64) -> Moment {
-        self.clock.now().after(Duration::from_millis(ms))
-    }
-
     pub(crate) async fn restrain(&self, text: &str, restraint: Restraint) {
         self.backend.restrain(&key(text), restraint).get().await.expect("the ledger answers");
     }
 
-    /// Lets the provider ask to wait for `ms` from now.
-    pub(crate) async fn pause(&self, text: &str, ms: u64) {
-        self.restrain(text, Restraint::Pause { until: self.moment_in(ms) }).await;
+    /// Lets the provider ask to wait for `ms` from now; says until when.
+    pub(crate) async fn pause(&self, text: &str, ms: u64) -> Moment {
+        let until = self.moment_in(ms);
+        self.restrain(text, Restraint::Pause { until }).await;
+        until
     }
 
-    /// Lets the provider say what it has left until `ms` from now.
-    pub(crate) async fn tighten(&self, text: &str, remaining: u64, ms: u64) {
-        self.restrain(text, Restraint::Tighten { remaining, until: self.moment_in(ms) }).await;
+    /// Lets the provider say what it has left until `ms` from now; says until when.
+    pub(crate) async fn tighten(&self, text: &str, remaining: u64, ms: u64) -> Moment {
+        let until = self.moment_in(ms);
+        self.restrain(text, Restraint::Tighten { remaining, until }).await;
+        until
     }
 
     pub(crate) async fn usage(&self, text: &str) -> Usage {
@@ -173,24 +196,40 @@ impl Harness {
     }
 
     /// A whole round of housekeeping, from wherever the last one ended.
-    pub(crate) fn sweep(&self) {
+    pub(crate) async fn sweep(&self) {
         while self.backend.sweep() {}
         while self.backend.sweep() {}
+        self.pass(self.differs.housekeeping_ms_max).await;
+    }
+
+    /// Asserts that so many limits are in use: housekeeping leaves them, and drops all that are idle.
+    pub(crate) async fn assert_in_use(&self, limits: u64) {
+        self.sweep().await;
+        let left = self.totals().limits;
+        let is_right = if self.differs.forgets_idle_instances { left == limits } else { limits <= left };
+        assert!(is_right, "{limits} limits are in use, and housekeeping leaves {left}");
     }
 
     pub(crate) fn totals(&self) -> Totals {
         self.backend.totals()
     }
 
-    /// The keys that the observer was told of since the last look.
-    pub(crate) fn freed(&self) -> Vec<String> {
-        let keys = std::mem::take(&mut *self.freed.0.lock().expect("only pushes and takes"));
-        keys.iter().map(Key::to_string).collect()
+    /// Asserts that the observer hears that `text` has freed.
+    pub(crate) async fn assert_hears_of(&self, text: &str) {
+        self.pass(self.differs.late_ms_max).await;
+        let heard = self.freed.take();
+        if self.differs.tells_only_what_frees {
+            assert_eq!(heard, [key(text)]);
+        }
+        assert!(heard.contains(&key(text)), "nothing was heard of `{text}`");
     }
 
-    /// Lets `ms` pass, and as much more as this ledger may be late.
-    pub(crate) async fn sleep_ms(&self, ms: u64) {
-        crate::support::sleep_ms(ms + self.late_ms_max).await;
+    /// Asserts that the observer was not told of `text`, nor of anything else that did not free.
+    #[track_caller]
+    pub(crate) fn assert_heard_nothing_of(&self, text: &str) {
+        let heard = self.freed.take();
+        let is_quiet = if self.differs.tells_only_what_frees { heard.is_empty() } else { !heard.contains(&key(text)) };
+        assert!(is_quiet, "nobody watches `{text}`, and {heard:?} were told");
     }
 }
 

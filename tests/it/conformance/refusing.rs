@@ -1,11 +1,12 @@
 //! Refusals: which reason comes first, which keys failed, and when to come back. Peeking answers the same.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
-use tollgate::policy::{LimitState, Reason};
+use tollgate::policy::{Key, LimitState, Reason, Refusal};
 
 use super::harness::{Harness, denied};
-use crate::support::{bucket, concurrency, one_of_each_kind, request, rolling};
+use crate::support::{LONG, bucket, concurrency, one_of_each_kind, request, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
 
@@ -56,21 +57,37 @@ pub(crate) async fn a_decreasing_key_is_retried_after_the_configured_time(ledger
 }
 
 pub(crate) async fn every_failing_key_is_listed_in_order_with_what_it_has(ledger: Harness) {
-    ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 20), bucket("b", 10, 1, 1), rolling("ok", 9, 9)]).await;
+    ledger.put_all([rolling("r", 10, LONG), concurrency("c", 10, 20), rolling("ok", 9, 9)]).await;
+    ledger.put(bucket("b", 10, 1, 1_000_000)).await;
     ledger.grant(&[("r", 8), ("c", 9), ("b", 7)]).await;
     let refusal = ledger.refuse(&[("b", 5), ("ok", 1), ("c", 5), ("r", 5)]).await;
     let listed: Vec<_> = refusal.denied.iter().map(|d| (d.key.as_str(), d.capacity, d.available)).collect();
     assert_eq!(listed, [("b", 10, 3), ("c", 10, 1), ("r", 10, 2)]);
     assert!(1 <= refusal.retry_after_ms());
     assert_eq!(refusal.retry_after, refusal.denied.iter().map(|d| d.retry_after).max().expect("three keys"));
-    if ledger.knows_waits {
-        assert_eq!(denied(&refusal), [("b", 2_000), ("c", 20_000), ("r", 60_000)]);
-        assert_eq!(refusal.retry_after_ms(), 60_000, "the longest wait");
+    if ledger.differs.knows_waits {
+        assert_eq!(denied(&refusal), [("b", 2_000_000_000), ("c", 20_000), ("r", LONG * 1_000)]);
+        assert_eq!(refusal.retry_after_ms(), LONG * 1_000, "the longest wait");
+    }
+}
+
+pub(crate) async fn hints_grow_where_waits_are_not_known(ledger: Harness) {
+    if ledger.differs.knows_waits {
+        return;
+    }
+    ledger.put_all([rolling("r", 10, 20), concurrency("c", 10, 20)]).await;
+    ledger.grant(&[("r", 10), ("c", 10)]).await;
+    // As policy::retry_after has them, with jitter on top.
+    for (key, hints, jitter_ms) in [("r", [2_000, 3_000, 4_500, 5_000], 50), ("c", [50, 100, 200, 400], 25)] {
+        for hint in hints {
+            let told = ledger.refuse(&[(key, 1)]).await.retry_after_ms();
+            assert!((hint..=hint + jitter_ms).contains(&told), "{told} ms for `{key}`, and not {hint}");
+        }
     }
 }
 
 pub(crate) async fn a_retry_is_granted_exactly_when_promised(ledger: Harness) {
-    if !ledger.knows_waits {
+    if !ledger.differs.knows_waits {
         return;
     }
     for (kind, frees) in KINDS.into_iter().zip([60_000, 60_000, 12_000]) {
@@ -78,36 +95,36 @@ pub(crate) async fn a_retry_is_granted_exactly_when_promised(ledger: Harness) {
         let lease = ledger.grant(&[(kind, 9)]).await;
         let refusal = ledger.refuse(&[(kind, 3)]).await;
         assert_eq!(denied(&refusal), [(kind, frees)]);
-        ledger.sleep_ms(frees - 1).await;
+        ledger.pass(frees - 1).await;
         assert_eq!(denied(&ledger.refuse(&[(kind, 3)]).await), [(kind, 1)]);
-        ledger.sleep_ms(1).await;
+        ledger.pass(1).await;
         ledger.grant(&[(kind, 3)]).await;
         ledger.end(lease, &[]).await;
     }
 }
 
 pub(crate) async fn the_promise_counts_only_as_many_holds_as_the_amount_needs(ledger: Harness) {
-    if !ledger.knows_waits {
+    if !ledger.differs.knows_waits {
         return;
     }
     ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 60)]).await;
     for key in ["r", "c"] {
         for amount in [2, 3, 5] {
             ledger.grant(&[(key, amount)]).await;
-            ledger.sleep_ms(1_000).await;
+            ledger.pass(1_000).await;
         }
         for (amount, wait) in [(1, 57_000), (2, 57_000), (3, 58_000), (5, 58_000), (6, 59_000), (10, 59_000)] {
             assert_eq!(denied(&ledger.refuse(&[(key, amount)]).await), [(key, wait)], "{amount}");
         }
-        ledger.sleep_ms(57_999).await;
+        ledger.pass(57_999).await;
         assert!(ledger.reserve(&[(key, 5)]).await.is_err());
-        ledger.sleep_ms(1).await;
+        ledger.pass(1).await;
         ledger.grant(&[(key, 5)]).await;
     }
 }
 
 pub(crate) async fn a_bucket_promises_the_millisecond_in_which_the_last_unit_is_whole(ledger: Harness) {
-    if !ledger.knows_waits {
+    if !ledger.differs.knows_waits {
         return;
     }
     ledger.put(bucket("b", 10, 7, 3)).await; // A unit takes 428.57 ms.
@@ -116,9 +133,9 @@ pub(crate) async fn a_bucket_promises_the_millisecond_in_which_the_last_unit_is_
         let refusal = ledger.refuse(&[("b", amount)]).await;
         let wait = refusal.retry_after_ms();
         assert_eq!(wait, (amount * 3_000).div_ceil(7), "{amount}");
-        ledger.sleep_ms(wait - 1).await;
+        ledger.pass(wait - 1).await;
         assert!(ledger.reserve(&[("b", amount)]).await.is_err(), "{amount}");
-        ledger.sleep_ms(1).await;
+        ledger.pass(1).await;
         ledger.grant(&[("b", amount)]).await;
         // Down to nothing again, the begun unit included.
         ledger.remove("b").await;
@@ -128,44 +145,51 @@ pub(crate) async fn a_bucket_promises_the_millisecond_in_which_the_last_unit_is_
 }
 
 pub(crate) async fn a_retry_over_many_keys_is_granted_after_the_longest_wait(ledger: Harness) {
-    if !ledger.knows_waits {
+    if !ledger.differs.knows_waits {
         return;
     }
     ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 20), bucket("b", 10, 1, 7)]).await;
     ledger.grant(&[("r", 10), ("c", 10), ("b", 10)]).await;
     let wanted = [("r", 1), ("c", 1), ("b", 9)];
     assert_eq!(ledger.refuse(&wanted).await.retry_after_ms(), 63_000);
-    ledger.sleep_ms(62_999).await;
+    ledger.pass(62_999).await;
     assert_eq!(denied(&ledger.refuse(&wanted).await), [("b", 1)], "the others are free by now");
-    ledger.sleep_ms(1).await;
+    ledger.pass(1).await;
     ledger.grant(&wanted).await;
 }
 
 pub(crate) async fn a_rolling_window_slides(ledger: Harness) {
-    ledger.put(rolling("r", 10, 60)).await;
-    ledger.sleep_ms(59_000).await; // Were windows fixed, 20 would pass around the minute's end.
+    ledger.put(rolling("r", 10, 1)).await;
+    ledger.pass(900).await; // Were windows fixed, 20 would pass around the end of one.
     ledger.grant(&[("r", 10)]).await;
-    ledger.sleep_ms(59_999).await;
+    let granted = ledger.now();
+    ledger.just_before(granted, 1_000).await;
     assert_eq!(ledger.code(&[("r", 1)]).await, "");
-    ledger.sleep_ms(1).await;
+    ledger.at(granted, 1_000).await;
     ledger.grant(&[("r", 10)]).await;
 }
 
 pub(crate) async fn a_bucket_refills_continuously_up_to_its_capacity(ledger: Harness) {
-    ledger.put(bucket("b", 10, 60, 60)).await;
+    ledger.put(bucket("b", 10, 5, 1)).await; // A unit takes 200 ms.
     ledger.grant(&[("b", 10)]).await;
-    for level in [0, 1, 2] {
-        assert_eq!(ledger.available("b").await, level);
-        ledger.sleep_ms(999).await;
-        assert_eq!(ledger.available("b").await, level, "the next unit is not whole yet");
-        ledger.sleep_ms(1).await;
+    let empty = ledger.now();
+    for ms in [0, 199, 200, 399, 400, 599, 600, 1_399, 1_400] {
+        ledger.reach(empty.after(Duration::from_millis(ms))).await;
+        ledger.assert_refilled("b", 0, empty).await;
     }
-    ledger.sleep_ms(100_000_000).await;
+    ledger.at(empty, 2_000 + ledger.differs.step_ms(10, 2_000)).await;
+    assert_eq!(ledger.available("b").await, 10);
+    ledger.pass(500).await;
     assert_eq!(ledger.available("b").await, 10);
 }
 
+/// What a refusal says, but for the wait: the reason, and which keys failed with how much of what.
+fn told(refusal: &Refusal) -> (&Reason, Vec<(&Key, u64, u64)>) {
+    (&refusal.reason, refusal.denied.iter().map(|denied| (&denied.key, denied.capacity, denied.available)).collect())
+}
+
 pub(crate) async fn peeking_answers_as_reserving_would_and_charges_nothing(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 60)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     for key in KINDS {
         for amount in [1, 10] {
             assert_eq!(ledger.peek(&[(key, amount)]).await, Ok(()));
@@ -180,8 +204,9 @@ pub(crate) async fn peeking_answers_as_reserving_would_and_charges_nothing(ledge
         &[("rolling", 3), ("unknown", 1)],
     ];
     for case in cases {
-        let peeked = ledger.peek(case).await.expect_err("refused");
-        assert_eq!(peeked, ledger.refuse(case).await, "{case:?}");
+        let (peeked, refused) = (ledger.peek(case).await.expect_err("refused"), ledger.refuse(case).await);
+        assert_eq!(told(&peeked), told(&refused), "{case:?}");
+        assert!(!ledger.differs.knows_waits || peeked == refused, "{case:?}: {peeked:?} and {refused:?}");
     }
     assert_eq!(ledger.available("rolling").await, 2);
     let denied = ledger.usage("concurrency").await.counters.denied;

@@ -3,7 +3,7 @@
 use tollgate::policy::{LeaseId, Reason, Reserve};
 
 use super::harness::Harness;
-use crate::support::{concurrency, one_of_each_kind, request, rolling};
+use crate::support::{LONG, concurrency, one_of_each_kind, request, rolling};
 
 const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
 
@@ -12,7 +12,7 @@ fn with_id(lease_id: LeaseId, requirements: &[(&str, u64)]) -> Reserve {
 }
 
 pub(crate) async fn a_grant_takes_its_amount_of_every_key(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 1_000)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     ledger.grant(&[("rolling", 1), ("concurrency", 2), ("token_bucket", 3)]).await;
     assert_eq!(ledger.available("rolling").await, 9);
     assert_eq!(ledger.available("concurrency").await, 8, "the amount is held, not 1");
@@ -20,7 +20,7 @@ pub(crate) async fn a_grant_takes_its_amount_of_every_key(ledger: Harness) {
 }
 
 pub(crate) async fn a_denied_request_changes_no_balance(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 1_000)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     ledger.put(concurrency("full", 1, 1_000)).await;
     ledger.grant(&[("full", 1)]).await;
     for place in 0..=KINDS.len() {
@@ -46,7 +46,7 @@ pub(crate) async fn a_denied_attempt_is_not_remembered(ledger: Harness) {
 }
 
 pub(crate) async fn a_key_named_twice_is_added_up(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 1_000)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     for key in KINDS {
         assert_eq!(ledger.code(&[(key, 6), (key, 5)]).await, format!("never_fits:{key}"));
         ledger.grant(&[(key, 3), (key, 4)]).await;
@@ -58,7 +58,7 @@ pub(crate) async fn a_key_named_twice_is_added_up(ledger: Harness) {
 }
 
 pub(crate) async fn the_largest_numbers_neither_overflow_nor_pass(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(u64::MAX, 1_000)).await;
+    ledger.put_all(one_of_each_kind(u64::MAX, LONG)).await;
     for key in KINDS {
         assert_eq!(ledger.code(&[(key, u64::MAX); 32]).await, format!("never_fits:{key}"));
         assert_eq!(ledger.code(&[(key, u64::MAX), (key, 1)]).await, format!("never_fits:{key}"));
@@ -74,7 +74,7 @@ pub(crate) async fn the_largest_numbers_neither_overflow_nor_pass(ledger: Harnes
 }
 
 pub(crate) async fn what_is_above_the_capacity_never_fits(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 1_000)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     for key in KINDS {
         let refusal = ledger.refuse(&[(key, 11)]).await;
         assert_eq!((refusal.reason.code(), refusal.retry_after_ms()), (format!("never_fits:{key}"), 0));
@@ -84,10 +84,10 @@ pub(crate) async fn what_is_above_the_capacity_never_fits(ledger: Harness) {
 }
 
 pub(crate) async fn the_same_request_again_is_the_same_grant_counted_once(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 1_000)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     let request = request(&[("rolling", 4), ("concurrency", 3), ("token_bucket", 2)]);
     let first = ledger.backend.reserve(&request).get().await.expect("granted");
-    ledger.sleep_ms(10_000).await;
+    ledger.pass(1_000).await;
     for again in [
         request.clone(),
         with_id(request.lease_id, &[("token_bucket", 2), ("rolling", 4), ("concurrency", 3)]),
@@ -122,7 +122,7 @@ pub(crate) async fn a_lease_id_in_use_for_something_else_is_an_invalid_request(l
 }
 
 pub(crate) async fn a_completed_lease_is_finished(ledger: Harness) {
-    ledger.put_all(one_of_each_kind(10, 1_000)).await;
+    ledger.put_all(one_of_each_kind(10, LONG)).await;
     for key in KINDS {
         let request = request(&[(key, 1)]);
         assert!(ledger.send(&request).await.is_ok());
@@ -136,15 +136,16 @@ pub(crate) async fn a_completed_lease_is_finished(ledger: Harness) {
 }
 
 pub(crate) async fn an_expired_lease_is_finished(ledger: Harness) {
-    ledger.put_all([concurrency("c", 10, 20), rolling("r", 10, 60)]).await;
+    ledger.put_all([concurrency("c", 10, 1), rolling("r", 10, 2)]).await;
     let request = request(&[("c", 1), ("r", 1)]);
     assert!(ledger.send(&request).await.is_ok());
-    ledger.sleep_ms(59_999).await;
+    let granted = ledger.now();
+    ledger.just_before(granted, 2_000).await;
     assert_eq!(ledger.send(&request).await, Ok(request.lease_id), "it lives until its last hold expires");
-    ledger.sleep_ms(1).await;
+    ledger.at(granted, 2_000).await;
     for _ in 0..2 {
         assert_eq!(ledger.send(&request).await.expect_err("it is over").reason, Reason::LeaseFinished);
-        ledger.sweep();
+        ledger.sweep().await;
     }
     assert_eq!((ledger.available("c").await, ledger.available("r").await), (10, 10));
 }

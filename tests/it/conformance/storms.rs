@@ -85,6 +85,25 @@ pub(crate) async fn one_lease_sent_by_all_is_granted_once(ledger: Harness) {
     assert_eq!(ledger.totals().granted, 1);
 }
 
+pub(crate) async fn a_grant_is_given_back_or_given_out_again_and_never_both(ledger: Harness) {
+    ledger.put(concurrency("c", CAPACITY, 1_000_000)).await;
+    storm(&ledger, |backend, _| async move {
+        let request = request(&[("c", 1)]);
+        let completion = Complete { lease_id: request.lease_id, actuals: used(&[]) };
+        let leaves = async {
+            if backend.reserve(&request).get().await.is_ok() {
+                backend.give_back(&completion).get().await.expect("given back");
+            }
+        };
+        let ((), stays) = tokio::join!(leaves, async { backend.reserve(&request).get().await });
+        let view = backend.lease(request.lease_id).get().await.expect("the ledger answers");
+        assert_eq!(view.is_some_and(|view| view.is_live), stays.is_ok(), "{stays:?}");
+        backend.complete(&completion).get().await.expect("completed");
+    })
+    .await;
+    assert_eq!((ledger.available("c").await, ledger.totals().live_leases), (CAPACITY, 0));
+}
+
 pub(crate) async fn a_storm_of_calls_leaves_nothing_held(ledger: Harness) {
     const KEYS: [&str; 3] = ["c:0", "c:1", "c:2"];
     for key in KEYS {

@@ -7,7 +7,7 @@ use tollgate::backends::DefinitionTotals;
 use tollgate::policy::{DefinitionFields, LimitState, Overage};
 
 use super::harness::Harness;
-use crate::support::{bucket, concurrency, key, request, rolling};
+use crate::support::{LONG, bucket, concurrency, key, request, rolling};
 
 pub(crate) async fn each_value_has_a_limit_of_its_own(ledger: Harness) {
     ledger.put(concurrency("tenant:{tenant}:jobs", 10, 60)).await;
@@ -104,56 +104,54 @@ pub(crate) async fn a_deleted_template_takes_its_instances_along(ledger: Harness
 }
 
 pub(crate) async fn idle_instances_are_dropped(ledger: Harness) {
-    let kinds = [concurrency("c:{x}", 10, 60), rolling("r:{x}", 10, 60), bucket("b:{x}", 10, 10, 60)];
-    ledger.put_all(kinds).await;
-    for text in ["c:1", "r:1", "b:1"] {
-        let lease = ledger.grant(&[(text, 5)]).await;
-        ledger.sweep();
-        assert_eq!(ledger.totals().limits, 1, "{text} is in use");
-        ledger.end(lease, &[]).await;
-        ledger.sweep();
-        let wanted = u64::from(text != "c:1");
-        assert_eq!(ledger.totals().limits, wanted, "{text}: what is charged is remembered until it is free again");
-        ledger.sleep_ms(60_000).await;
-        ledger.sweep();
-        assert_eq!(ledger.totals().limits, 0, "{text} is idle and full again");
-        assert_eq!(ledger.available(text).await, 10);
+    ledger.put_all([concurrency("c:{x}", 10, 60), rolling("r:{x}", 10, 3), bucket("b:{x}", 10, 2, 1)]).await;
+    let texts = ["c:1", "r:1", "b:1"];
+    let lease = ledger.grant(&texts.map(|text| (text, 5))).await;
+    let granted = ledger.now();
+    ledger.assert_in_use(3).await;
+    ledger.end(lease, &[]).await;
+    ledger.assert_in_use(2).await; // What is charged is remembered until it is free again.
+    assert_eq!((ledger.available("c:1").await, ledger.available("r:1").await), (10, 5));
+    ledger.at(granted, 2_500 + ledger.differs.step_ms(10, 5_000)).await;
+    ledger.at(granted, 3_000).await;
+    ledger.assert_in_use(0).await;
+    for text in texts {
+        assert_eq!(ledger.available(text).await, 10, "{text}");
     }
 }
 
 pub(crate) async fn an_instance_in_debt_or_watched_is_kept(ledger: Harness) {
-    ledger.put(rolling("r:{x}", 10, 60)).await;
+    ledger.put(rolling("r:{x}", 10, 1)).await;
     let lease = ledger.grant(&[("r:1", 5)]).await;
     ledger.end(lease, &[("r:1", 12)]).await;
     ledger.grant(&[("r:2", 5)]).await;
+    let granted = ledger.now();
     ledger.backend.watch(&key("r:2"), true);
-    ledger.sleep_ms(60_000).await;
-    ledger.sweep();
-    assert_eq!((ledger.totals().limits, ledger.usage("r:1").await.debt), (2, 2));
+    ledger.at(granted, 1_000).await;
+    ledger.assert_in_use(2).await;
+    assert_eq!(ledger.usage("r:1").await.debt, 2);
     ledger.backend.watch(&key("r:2"), false);
-    ledger.sweep();
-    assert_eq!(ledger.totals().limits, 1);
+    ledger.assert_in_use(1).await;
 }
 
 pub(crate) async fn limits_of_their_own_are_never_dropped(ledger: Harness) {
-    ledger.put_all([concurrency("a", 1, 60), rolling("b", 1, 60), bucket("c", 1, 1, 60)]).await;
-    ledger.sleep_ms(600_000).await;
-    ledger.sweep();
-    assert_eq!(ledger.totals().limits, 3);
+    ledger.put_all([concurrency("a", 1, 60), rolling("b", 1, 60), bucket("c", 1, 1, LONG)]).await;
+    ledger.pass(1_000).await;
+    ledger.assert_in_use(3).await;
 }
 
 pub(crate) async fn a_definition_counts_for_all_its_instances_also_those_that_are_gone(ledger: Harness) {
-    ledger.put(DefinitionFields { overage: Overage::Deny, ..rolling("r:{x}", 10, 60) }).await;
+    ledger.put(DefinitionFields { overage: Overage::Deny, ..rolling("r:{x}", 10, 1) }).await;
     for text in ["r:1", "r:2"] {
         let lease = ledger.grant(&[(text, 10)]).await;
         assert!(ledger.send(&request(&[(text, 1)])).await.is_err());
         ledger.end(lease, &[(text, 13)]).await;
     }
-    ledger.sleep_ms(60_000).await;
-    ledger.sweep();
+    ledger.at(ledger.now(), 1_000).await;
+    ledger.assert_in_use(0).await;
     let totals = ledger.totals();
     let DefinitionTotals { pattern, counters, .. } = &totals.definitions[0];
-    assert_eq!((pattern.as_str(), totals.limits), ("r:{x}", 0));
+    assert_eq!(pattern.as_str(), "r:{x}");
     assert_eq!((counters.denied, counters.overage), (2, 6));
 }
 

@@ -85,7 +85,7 @@ async fn metrics_count_what_was_decided() {
 }
 
 /// Every sample belongs to the family announced last, each family is announced once, and no sample comes twice.
-fn check_format(text: &str) {
+pub(super) fn check_format(text: &str) {
     let (mut family, mut families, mut samples) = ("", BTreeSet::new(), BTreeSet::new());
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
@@ -98,7 +98,7 @@ fn check_format(text: &str) {
         } else {
             let (sample, value) = line.rsplit_once(" ").expect("a value");
             assert_eq!(sample.split('{').next(), Some(family));
-            assert!(value.parse::<u64>().is_ok() && samples.insert(sample), "{line}");
+            assert!(value.parse::<f64>().is_ok() && samples.insert(sample), "{line}");
         }
     }
 }

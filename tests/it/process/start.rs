@@ -109,6 +109,29 @@ async fn a_registry_that_cannot_be_read_is_refused_and_left_as_it_is() {
     assert_eq!(std::fs::read(home.limits_file()).expect("it is there"), b"[\n  {\"definition\": ");
 }
 
+#[cfg(not(feature = "tigerbeetle"))]
+#[tokio::test]
+async fn a_backend_that_was_left_out_of_the_build_is_told_with_what_to_do() {
+    let told = ["error: `backend.kind` is `tigerbeetle`, which this build does not have\n\
+         hint: build with `--features tigerbeetle`, or use `memory`"];
+    let chosen = Home::new("backend.kind = \"tigerbeetle\"");
+    let mut checked = tollgate(&["check"]);
+    checked.current_dir(chosen.path());
+    check(&run(checked).await, 2, &told);
+    check(&run(chosen.serve()).await, 2, &told);
+    let mut overridden = chosen.serve();
+    overridden.args(["--backend", "memory"]);
+    assert_eq!(Server::start(overridden).await.stop().await.code, Some(0));
+
+    let home = Home::new(CONFIG);
+    let mut command = home.serve();
+    command.args(["--backend", "tigerbeetle"]);
+    check(&run(command).await, 2, &told);
+    let mut command = home.serve();
+    command.args(["--backend", "redis"]);
+    check(&run(command).await, 2, &["no such backend; use `memory` or `tigerbeetle`"]);
+}
+
 #[tokio::test]
 async fn check_says_what_serve_would() {
     let checked = |home: &Home| {

@@ -12,6 +12,8 @@ use tollgate::config::Settings;
 use tollgate::policy::{DefinitionFields, Priority, Refusal, Reserve};
 use tollgate::tollgate::Lease;
 
+use crate::support::differences::Differences;
+use crate::support::place::Place;
 use crate::support::{checked, key, pattern, request, sleep_ms};
 
 /// Long enough for everybody.
@@ -21,6 +23,7 @@ pub(super) const LONG: Duration = Duration::from_secs(100_000);
 #[derive(Clone)]
 pub(super) struct Line {
     pub(super) tollgate: Tollgate,
+    place: Arc<Place>,
     served: Arc<Mutex<Vec<(String, u64)>>>,
     start: Instant,
 }
@@ -29,15 +32,24 @@ pub(super) struct Line {
 pub(super) type Caller = JoinHandle<Result<Lease, Box<Refusal>>>;
 
 impl Line {
-    pub(super) async fn of(limits: impl IntoIterator<Item = DefinitionFields>) -> Self {
-        Self::with(limits, Settings::default()).await
+    pub(super) async fn of(place: Place, limits: impl IntoIterator<Item = DefinitionFields>) -> Self {
+        Self::with(place, limits, |settings| settings).await
     }
 
-    pub(super) async fn with(limits: impl IntoIterator<Item = DefinitionFields>, settings: Settings) -> Self {
-        let builder = limits.into_iter().fold(Tollgate::builder().settings(settings), |b, l| b.limit_fields(l));
+    pub(super) async fn with(
+        place: Place,
+        limits: impl IntoIterator<Item = DefinitionFields>,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
+        let builder = Tollgate::builder().settings(change(place.settings()));
+        let builder = limits.into_iter().fold(builder, |builder, limit| builder.limit_fields(limit));
         let tollgate = builder.start().await.expect("it starts");
         // Whole milliseconds, where timers fire.
-        Self { tollgate, served: Arc::default(), start: now() }
+        Self { tollgate, place: Arc::new(place), served: Arc::default(), start: now() }
+    }
+
+    pub(super) fn differs(&self) -> &Differences {
+        &self.place.differs
     }
 
     /// Reserves what must fit.
@@ -57,7 +69,7 @@ impl Line {
     }
 
     pub(super) async fn join_as(&self, name: &str, request: Reserve, wait: Wait) -> Caller {
-        let (line, name) = (self.clone(), name.to_owned());
+        let (line, name, waiting) = (self.clone(), name.to_owned(), self.tollgate.waiting());
         let caller = tokio::spawn(async move {
             let answer = line.tollgate.acquire(request, wait).await;
             if answer.is_ok() {
@@ -65,7 +77,13 @@ impl Line {
             }
             answer
         });
-        settled().await;
+        if self.differs().is_exact() {
+            self.settled().await;
+        }
+        let patience = now() + Duration::from_millis(self.differs().answer_ms_max);
+        while now() < patience && self.tollgate.waiting() == waiting && !caller.is_finished() {
+            sleep_ms(1).await;
+        }
         caller
     }
 
@@ -79,19 +97,88 @@ impl Line {
         self.served.lock().expect("only pushes").iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// The same, with the millisecond.
-    pub(super) fn served_at(&self) -> Vec<(String, u64)> {
-        self.served.lock().expect("only pushes").clone()
+    /// Asserts that nobody was served until now.
+    #[track_caller]
+    pub(super) fn assert_none_served(&self) {
+        assert_eq!(self.served(), Vec::<String>::new());
+    }
+
+    /// Asserts who was served until now, and how many milliseconds after the start.
+    #[track_caller]
+    pub(super) fn assert_served<'a>(&self, wanted: impl IntoIterator<Item = (&'a str, u64)>) {
+        self.assert_served_by_steps_of(0, wanted);
+    }
+
+    /// The same for who waited for buckets, which may refill in steps of so many milliseconds.
+    #[track_caller]
+    pub(super) fn assert_served_by_steps_of<'a>(&self, step_ms: u64, wanted: impl IntoIterator<Item = (&'a str, u64)>) {
+        let mut served = self.served.lock().expect("only pushes").clone();
+        let mut wanted: Vec<_> = wanted.into_iter().map(|(name, ms)| (name.to_owned(), ms)).collect();
+        if !self.differs().is_exact() {
+            // Those who are served at once are noted as their tasks come by.
+            served.sort();
+            wanted.sort();
+        }
+        let names = |all: &[(String, u64)]| all.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&served), names(&wanted));
+        for ((name, ms), (_, due_ms)) in served.iter().zip(wanted) {
+            let range = due_ms.saturating_sub(step_ms)..=due_ms + step_ms + self.late_ms();
+            assert!(range.contains(ms), "{name} was served at {ms} ms, and not at {range:?}");
+        }
+    }
+
+    /// Asserts that so many milliseconds have passed since the start.
+    #[track_caller]
+    pub(super) fn assert_elapsed(&self, ms: u64) {
+        let (elapsed_ms, range) = (self.elapsed_ms(), ms..=ms + self.late_ms());
+        assert!(range.contains(&elapsed_ms), "{elapsed_ms} ms have passed, and not {range:?}");
+    }
+
+    /// Forgets who was served until now.
+    pub(super) fn forget_served(&self) {
+        self.served.lock().expect("only pushes").clear();
+    }
+
+    /// How late what is counted from the start may be.
+    pub(super) fn late_ms(&self) -> u64 {
+        self.differs().answer_ms_max + self.differs().late_ms_max
     }
 
     pub(super) async fn put(&self, fields: DefinitionFields) {
         self.tollgate.put_limit(checked(fields)).await.expect("accepted");
-        settled().await;
+        give_turns().await;
     }
 
     pub(super) async fn delete(&self, text: &str) {
         self.tollgate.delete_limit(&pattern(text)).await.expect("accepted");
-        settled().await;
+        give_turns().await;
+    }
+
+    /// Completes a lease and lets the line move.
+    pub(super) async fn end(&self, lease: Lease) {
+        lease.complete_with([]).await.expect("completed");
+        self.settled().await;
+    }
+
+    /// Lets every task do what it can do now.
+    pub(super) async fn settled(&self) {
+        self.place.settled().await;
+    }
+
+    /// The last moment at which what is due `ms` after the start can be seen not to have happened.
+    pub(super) async fn just_before(&self, ms: u64) {
+        self.until(ms - self.differs().answer_ms_max.max(1)).await;
+        assert!(self.elapsed_ms() < ms, "it took longer than {ms} ms until now: is this machine busy?");
+    }
+
+    /// Until what is due `ms` after the start has happened.
+    pub(super) async fn at(&self, ms: u64) {
+        self.until(ms + self.late_ms()).await;
+    }
+
+    async fn until(&self, ms: u64) {
+        tokio::time::sleep_until(self.start + Duration::from_millis(ms)).await;
+        give_turns().await;
     }
 
     pub(super) async fn available(&self, text: &str) -> u64 {
@@ -104,22 +191,39 @@ impl Line {
     }
 
     /// Nobody waits, and no lease is live.
-    pub(super) fn assert_nothing_left(&self) {
-        assert_eq!((self.tollgate.waiting(), self.tollgate.totals().live_leases), (0, 0));
+    pub(super) async fn assert_nothing_left(&self) {
+        let left = || (self.tollgate.waiting(), self.tollgate.totals().live_leases);
+        self.settled().await;
+        let patience = now() + Duration::from_millis(self.late_ms());
+        while now() < patience && left() != (0, 0) {
+            sleep_ms(1).await;
+        }
+        assert_eq!(left(), (0, 0));
+    }
+
+    /// Numbers of steps after which something may happen, such that it happens at every moment of a call: steps of the
+    /// runtime where nothing else takes time, else parts of the time of round trips.
+    pub(super) fn steps(&self) -> impl Iterator<Item = u64> + use<> {
+        (0..25).step_by(if self.differs().is_exact() { 1 } else { 6 })
+    }
+
+    /// Waits for so many.
+    pub(super) async fn step(&self, steps: u64) {
+        if self.differs().is_exact() {
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+        } else {
+            sleep_ms(steps / 3).await;
+        }
     }
 }
 
 /// Lets every task do what it can do without time passing.
-pub(super) async fn settled() {
+async fn give_turns() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-}
-
-/// Completes a lease and lets the line move.
-pub(super) async fn end(lease: Lease) {
-    lease.complete_with([]).await.expect("completed");
-    settled().await;
 }
 
 /// The lease that a caller got.
@@ -130,12 +234,6 @@ pub(super) async fn got(caller: Caller) -> Lease {
 /// The refusal that a caller got.
 pub(super) async fn refusal(caller: Caller) -> Refusal {
     *caller.await.expect("it did not panic").expect_err("it was refused")
-}
-
-/// Until `ms` after the start.
-pub(super) async fn until(line: &Line, ms: u64) {
-    sleep_ms(ms - line.elapsed_ms()).await;
-    settled().await;
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests measure the time that the runtime lets pass")]

@@ -1,0 +1,212 @@
+//! Completing: one chain that marks the lease as over, gives back what was not used and charges what was used beyond.
+//! It takes effect once, whoever sends it and however often: the mark is its first member.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
+
+use super::books::{Books, Counts, Trouble};
+use super::finding::Owner;
+use super::lease::{Held, LeaseRecord};
+use super::leases::Left;
+use super::limit::{Limit, Terms};
+use super::opening::is_there;
+use super::settlement::Settlement;
+use crate::policy::{Complete, Key, LeaseError, Overage};
+
+/// How often a completion is put together anew, because a hold expired or was renewed meanwhile, or because others took
+/// what was free. After these it is charged as debt, which always succeeds.
+const TRIES: usize = 8;
+const TRIES_WITH_ROOM: usize = 4;
+
+/// How long one waits that found no way to the ledger, before the next try.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// As long as a completion is tried that found no way to the ledger. What a lease holds ends by itself then at the
+/// latest, but for long streams.
+const PERSISTENCE: Duration = Duration::from_secs(600);
+
+/// A lease that is given back.
+struct GivenBack {
+    /// As it was before it was marked as over here.
+    known: Option<LeaseRecord>,
+}
+
+impl Books {
+    /// Ends a lease; goes on trying while the cluster is away.
+    pub(super) async fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
+        self.end(request, None).await
+    }
+
+    /// Ends a lease whose grant one caller did not take, and says whether it did: one that others have goes on. Of one
+    /// that may have been granted, unless somebody has it here, this server never told anybody.
+    pub(super) async fn give_back(&self, request: &Complete, is_granted: bool) -> Result<bool, LeaseError> {
+        let known = if is_granted {
+            match self.leases.leave(request.lease_id) {
+                Left::ToOthers => return Ok(false),
+                Left::Last(lease) => Some(*lease),
+                Left::Unknown => None,
+            }
+        } else if self.leases.has(request.lease_id) {
+            return Ok(false);
+        } else {
+            None
+        };
+        self.end(request, Some(GivenBack { known })).await.map(|()| true)
+    }
+
+    async fn end(&self, request: &Complete, given_back: Option<GivenBack>) -> Result<(), LeaseError> {
+        let give_up_at = self.clock.now().after(PERSISTENCE);
+        let mut place = None;
+        loop {
+            let trouble = match self.try_to_end(request, given_back.as_ref()).await {
+                Ok(done) => return done,
+                Err(trouble) => trouble,
+            };
+            // One task for each lease waits for the cluster to come back.
+            place = place.or_else(|| self.ending.enter(request.lease_id));
+            let is_lasting = matches!(trouble, Trouble::Fault(_)) || self.is_closed();
+            if is_lasting || place.is_none() || give_up_at < self.clock.now() {
+                return Err(LeaseError::Backend(trouble.text()));
+            }
+            self.sleep(RETRY_DELAY).await;
+        }
+    }
+
+    async fn try_to_end(
+        &self,
+        request: &Complete,
+        given_back: Option<&GivenBack>,
+    ) -> Result<Result<(), LeaseError>, Trouble> {
+        let known = given_back.and_then(|given_back| given_back.known.clone());
+        let found = match known {
+            Some(lease) => Some(lease),
+            None => self.find_lease(request.lease_id).await?,
+        };
+        let Some(mut lease) = found else { return Ok(Ok(())) };
+        let mut now_ns = self.session.cluster_ns();
+        for attempt in 0..TRIES {
+            if !lease.is_live(now_ns) {
+                return Ok(Ok(()));
+            }
+            let settlements = match self.settlements(&lease, request, attempt).await? {
+                Ok(settlements) => settlements,
+                Err(error) => return Ok(Err(error)),
+            };
+            let (mut chain, collects) =
+                self.settling_chain(&lease, &settlements, attempt, now_ns, given_back.is_some());
+            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            match written.cause {
+                None => {
+                    self.completed(&lease, &settlements, now_ns);
+                    // Another time will do, if this one fails.
+                    return Ok(self.write_each(&collects).await.map_or(Ok(()), Ok));
+                }
+                Some((0, kind)) if is_there(kind) => {
+                    self.leases.finish(lease.id);
+                    return Ok(Ok(()));
+                }
+                Some((1, kind)) if is_there(kind) && given_back.is_some() => {
+                    self.leases.put(lease); // Another server has granted it again: it goes on.
+                    return Ok(Ok(()));
+                }
+                Some((_, CreateTransferErrorKind::ExceedsCredits)) => {}
+                Some((at, CreateTransferErrorKind::PendingTransferExpired)) => {
+                    // The cluster's clock is ahead of what is known of it here.
+                    let ended = chain[at].pending_id();
+                    now_ns = now_ns.max(written.cluster_ns);
+                    let ended = lease.holds.iter_mut().filter(|hold| hold.transfer == ended);
+                    ended.for_each(|hold| hold.expires_at_ns = hold.expires_at_ns.min(now_ns));
+                }
+                // Something became of a hold since it was looked at.
+                Some(_) => match self.read_lease(lease.id).await? {
+                    Some(read) => lease = read,
+                    None => return Ok(Ok(())),
+                },
+            }
+        }
+        Err(Trouble::Fault("the lease changes faster than it can be completed".to_owned()))
+    }
+
+    async fn settlements(
+        &self,
+        lease: &LeaseRecord,
+        request: &Complete,
+        attempt: usize,
+    ) -> Result<Result<Vec<Settlement>, LeaseError>, Trouble> {
+        let mut actuals: Vec<_> = request.actuals.iter().map(|actual| (self.tag(&actual.key), actual)).collect();
+        if let Some((_, stray)) = actuals.iter().find(|(tag, _)| lease.holds.iter().all(|hold| hold.tag != *tag)) {
+            return Ok(Err(LeaseError::KeyNotHeld(stray.key.clone())));
+        }
+        let owners = self.owners(lease).await?;
+        let mut settlements = Vec::with_capacity(lease.holds.len());
+        for hold in &lease.holds {
+            let actual = actuals.iter().position(|(tag, _)| *tag == hold.tag).map(|at| actuals.swap_remove(at).1);
+            let owner = owners.get(&hold.account).copied();
+            let beyond = actual.filter(|actual| hold.amount < actual.amount).map(|actual| &actual.key);
+            settlements.push(Settlement {
+                hold: *hold,
+                actual: actual.map(|actual| actual.amount),
+                limit: self.defined(hold, owner, beyond).await?,
+                accounts: owner.map(|owner| self.chart.accounts_of(owner.hash, owner.generation)),
+                free: 0,
+            });
+        }
+        self.look_for_room(&mut settlements, attempt).await?;
+        Ok(Ok(settlements))
+    }
+
+    /// The limit that a hold is charged to, if it is still in use. Where more was used it is `wanted` by its key: this
+    /// server may not have seen it yet.
+    async fn defined(
+        &self,
+        hold: &Held,
+        owner: Option<Owner>,
+        wanted: Option<&Key>,
+    ) -> Result<Option<(Arc<Limit>, Terms)>, Trouble> {
+        if let Some(charged) = self.charged_limit(hold) {
+            return Ok(Some(charged));
+        }
+        let (Some(owner), Some(key)) = (owner, wanted) else { return Ok(None) };
+        let Ok(limit) = self.limits.resolve(key, self.clock.now()) else { return Ok(None) };
+        let terms = self.open(&limit).await?;
+        Ok((terms.standing.generation == owner.generation).then_some((limit, terms)))
+    }
+
+    /// Asks what is free where more was used than reserved.
+    async fn look_for_room(&self, settlements: &mut [Settlement], attempt: usize) -> Result<(), Trouble> {
+        if TRIES_WITH_ROOM <= attempt {
+            return Ok(());
+        }
+        let beyond: Vec<_> = settlements.iter().filter(|settlement| settlement.excess() != 0).collect();
+        let limits: Vec<_> = beyond.iter().filter_map(|settlement| settlement.limit.clone()).collect();
+        let balances = self.balances(&limits).await?;
+        let mut free = balances.into_iter().map(|balance| balance.free);
+        for settlement in settlements.iter_mut().filter(|settlement| settlement.excess() != 0) {
+            settlement.free = free.next().unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn completed(&self, lease: &LeaseRecord, settlements: &[Settlement], now_ns: u64) {
+        self.leases.finish(lease.id);
+        Counts::add(&self.counts.completed);
+        for settlement in settlements {
+            let Some((limit, terms)) = &settlement.limit else { continue };
+            let rest = settlement.excess().saturating_sub(settlement.free);
+            if rest != 0 {
+                let mut state = limit.lock();
+                state.counters.overage = state.counters.overage.saturating_add(rest);
+                state.owes |= terms.overage == Overage::Repay;
+                drop(state);
+                self.limits.count(&limit.key, |family| {
+                    family.counters.overage = family.counters.overage.saturating_add(rest);
+                });
+            }
+            if settlement.frees(now_ns) {
+                self.tell_freed(limit);
+            }
+        }
+    }
+}

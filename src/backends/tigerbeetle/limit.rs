@@ -1,0 +1,170 @@
+//! What this server knows of one limit. The balances are the ledger's; here is where they are, what the definition
+//! says, and what is this server's own: what a provider asked for, and what was counted.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::chart::{Chart, LimitAccounts};
+use super::definition_log::Standing;
+use super::ticks::Ticks;
+use crate::backends::Registered;
+use crate::policy::{Counters, Definition, Key, Kind, LimitState, Mode, Moment, Overage, Restraints, retry_after};
+
+/// How long it is known of a limit whether it owes something: other servers may make it owe.
+const DEBT_KNOWN: Duration = Duration::from_secs(2);
+
+/// One limit.
+#[derive(Debug)]
+pub(super) struct Limit {
+    pub(super) key: Key,
+    /// What stands for the key in the ledger.
+    pub(super) hash: u128,
+    /// Held by the one who brings it up to date.
+    pub(super) opening: tokio::sync::Mutex<()>,
+    /// Refusals since it last admitted anything.
+    streak: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) registered: Arc<Registered>,
+    /// What the ledger says; `None` until it was asked, or when it may say something else by now.
+    pub(super) standing: Option<Standing>,
+    pub(super) restraints: Restraints,
+    pub(super) counters: Counters,
+    /// It may owe something, which what frees pays first.
+    pub(super) owes: bool,
+    /// When that was last looked at.
+    pub(super) looked_at: Moment,
+    /// It is in the list of those to be looked at for debts.
+    pub(super) is_listed: bool,
+    /// The number of the last entry of its log that anybody has seen.
+    pub(super) newest_seq: u32,
+    /// The last tick that was sent by the rule in force.
+    pub(super) ticked: u64,
+    pub(super) used_at: Moment,
+}
+
+/// All that a request needs to know of an open limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) hash: u128,
+    pub(super) accounts: LimitAccounts,
+    pub(super) standing: Standing,
+    pub(super) ticks: Option<Ticks>,
+    pub(super) mode: Mode,
+    pub(super) overage: Overage,
+    pub(super) owes: bool,
+    pub(super) paused_until: Option<Moment>,
+    pub(super) withheld: u64,
+}
+
+impl Limit {
+    pub(super) fn new(key: Key, hash: u128, registered: Arc<Registered>, now: Moment) -> Self {
+        let state = State {
+            registered,
+            standing: None,
+            restraints: Restraints::default(),
+            counters: Counters::default(),
+            owes: false,
+            looked_at: Moment::START,
+            is_listed: false,
+            newest_seq: 0,
+            ticked: 0,
+            used_at: now,
+        };
+        Self { key, hash, opening: tokio::sync::Mutex::default(), streak: AtomicU32::new(0), state: Mutex::new(state) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing under this lock panics but a broken invariant")
+    }
+
+    /// Its terms; `None` until it is open.
+    pub(super) fn terms(&self, chart: &Chart, now: Moment) -> Option<Terms> {
+        let standing = self.lock().standing?;
+        Some(self.terms_of(standing, chart, now))
+    }
+
+    /// Its terms where it stands like this.
+    pub(super) fn terms_of(&self, standing: Standing, chart: &Chart, now: Moment) -> Terms {
+        let mut state = self.lock();
+        state.used_at = now;
+        state.restraints.expire(now);
+        let Definition { mode, overage, .. } = state.registered.definition;
+        Terms {
+            hash: self.hash,
+            accounts: chart.accounts_of(self.hash, standing.generation),
+            standing,
+            ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.since_ns),
+            mode,
+            overage,
+            owes: state.owes || (overage == Overage::Repay && DEBT_KNOWN < now.since(state.looked_at)),
+            paused_until: state.restraints.paused_until(now),
+            withheld: state.restraints.withheld(),
+        }
+    }
+
+    /// The definition that this server wants.
+    pub(super) fn registered(&self) -> Arc<Registered> {
+        Arc::clone(&self.lock().registered)
+    }
+
+    /// The ledger is to be asked before the limit is used again.
+    pub(super) fn close(&self) {
+        self.lock().standing = None;
+    }
+
+    /// Whether nobody has seen a later entry of its log than this one.
+    pub(super) fn has_newest(&self, seq: u32) -> bool {
+        self.lock().newest_seq <= seq
+    }
+
+    /// The same, unless somebody has asked since the log had this number of entries.
+    pub(super) fn close_if(&self, seq: u32) {
+        let mut state = self.lock();
+        if state.standing.is_some_and(|standing| standing.seq == seq) {
+            state.standing = None;
+        }
+    }
+
+    /// How long a caller is asked to wait that was refused: nobody knows when other servers' leases end.
+    pub(super) fn backoff(&self, kind: Kind) -> Duration {
+        let backoff = match kind {
+            Kind::Rolling { window } => retry_after::rolling_backoff(window),
+            Kind::Concurrency { timeout } => retry_after::concurrency_backoff(timeout),
+            Kind::TokenBucket { refill_period, .. } => retry_after::rolling_backoff(refill_period),
+        };
+        backoff.delay(self.streak.fetch_add(1, Ordering::Relaxed), fastrand::u64(..))
+    }
+
+    /// It admitted something.
+    pub(super) fn admitted(&self) {
+        if self.streak.load(Ordering::Relaxed) != 0 {
+            self.streak.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Nothing would be lost by forgetting it but its counters.
+    pub(super) fn is_idle(&self, unused_since: Moment, now: Moment) -> bool {
+        let mut state = self.lock();
+        state.restraints.expire(now);
+        state.used_at <= unused_since && state.restraints.is_empty()
+    }
+}
+
+impl Terms {
+    pub(super) fn enforces(&self) -> bool {
+        self.mode == Mode::Enforce
+    }
+
+    pub(super) fn state(&self) -> LimitState {
+        if self.standing.is_decreasing() {
+            LimitState::Decreasing { to: self.standing.wanted }
+        } else {
+            LimitState::Active
+        }
+    }
+}

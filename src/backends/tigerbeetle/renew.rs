@@ -1,0 +1,93 @@
+//! Renewing: a hold cannot be prolonged, so that each slot of a lease is given back and taken again in one chain. Who
+//! comes second finds it done.
+
+use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
+
+use super::books::{Books, Trouble};
+use super::lease::{Held, HoldTerms, LeaseRecord, held};
+use super::settlement::again;
+use crate::policy::{Kind, LeaseError, Moment, Renew};
+
+/// How often a lease may turn out to be renewed by another server at the same time.
+const TRIES: usize = 4;
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+impl Books {
+    /// Extends the concurrency holds of a live lease, all or none; says when its last hold will end.
+    pub(super) async fn renew(&self, request: &Renew) -> Result<Moment, LeaseError> {
+        self.try_renew(request).await.map_err(|trouble| LeaseError::Backend(trouble.text()))?
+    }
+
+    async fn try_renew(&self, request: &Renew) -> Result<Result<Moment, LeaseError>, Trouble> {
+        let Some(mut lease) = self.find_lease(request.lease_id).await? else { return Ok(Err(LeaseError::Finished)) };
+        for _ in 0..TRIES {
+            let now_ns = self.session.cluster_ns();
+            let slots: Vec<usize> = (0..lease.holds.len())
+                .filter(|at| lease.holds[*at].code.is_slot() && self.is_counted(&lease.holds[*at]))
+                .collect();
+            if !lease.is_live(now_ns) || slots.iter().any(|at| !lease.holds[*at].is_live(now_ns)) {
+                return Ok(Err(LeaseError::Finished));
+            }
+            let mut chain = Vec::with_capacity(2 * slots.len());
+            for at in &slots {
+                let hold = &lease.holds[*at];
+                let terms = HoldTerms { seconds: self.seconds(hold, request, now_ns), ..again(hold) };
+                chain.push(self.chart.void(lease.id, hold.transfer));
+                let id = self.chart.ids.part(lease.id, "renew", hold.transfer);
+                chain.push(self.chart.hold(lease.id, id, u32::try_from(*at).expect("at most 32 holds"), &terms));
+            }
+            if chain.is_empty() {
+                return Ok(Ok(self.session.moment_of(lease.expires_at_ns())));
+            }
+            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            match written.cause {
+                None => return Ok(Ok(self.renewed(lease, &slots, &chain, written.cluster_ns))),
+                Some((_, CreateTransferErrorKind::PendingTransferExpired)) => return Ok(Err(LeaseError::Finished)),
+                // Renewed or completed by somebody else meanwhile.
+                Some(_) => match self.read_lease(lease.id).await? {
+                    Some(read) => lease = read,
+                    None => return Ok(Err(LeaseError::Finished)),
+                },
+            }
+        }
+        Err(Trouble::Fault("the lease changes faster than it can be renewed".to_owned()))
+    }
+
+    /// Whether the limit of a hold is still in use: one that was deleted has nothing to lose. One that this server does
+    /// not know, or would have to ask for, is.
+    fn is_counted(&self, hold: &Held) -> bool {
+        let limit = self.limits.with_tag(hold.tag).filter(|_| hold.code.is_charged());
+        let terms = limit.and_then(|limit| limit.terms(&self.chart, self.clock.now()));
+        terms.is_none_or(|terms| terms.accounts.limit == hold.account)
+    }
+
+    /// As long as is asked for; at most, and by default, the limit's own timeout; never shorter than before.
+    fn seconds(&self, hold: &Held, request: &Renew, now_ns: u64) -> u32 {
+        let own = match self.charged_limit(hold).map(|(_, terms)| terms.standing.kind) {
+            Some(Kind::Concurrency { timeout }) => timeout.get(),
+            _ => hold.timeout_seconds.into(),
+        };
+        let wanted = request.timeout.map_or(own, |timeout| timeout.get().min(own));
+        let left = hold.expires_at_ns.saturating_sub(now_ns).div_ceil(NANOS_PER_SECOND);
+        u32::try_from(wanted.max(left).max(1)).expect("a period of at most a hundred years")
+    }
+
+    fn renewed(
+        &self,
+        mut lease: LeaseRecord,
+        slots: &[usize],
+        chain: &[tigerbeetle_unofficial::Transfer],
+        cluster_ns: u64,
+    ) -> Moment {
+        for (at, transfer) in slots.iter().zip(chain.iter().skip(1).step_by(2)) {
+            let mut transfer = *transfer;
+            transfer.as_raw_mut().timestamp = cluster_ns;
+            let amount = lease.holds[*at].amount;
+            lease.holds[*at] = Held { amount, ..held(&transfer).expect("a hold") };
+        }
+        let ends_at = self.session.moment_of(lease.expires_at_ns());
+        self.leases.put(lease);
+        ends_at
+    }
+}

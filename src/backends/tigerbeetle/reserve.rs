@@ -1,0 +1,255 @@
+//! Reserving: one linked chain in one packet, which the cluster takes as a whole or not at all.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tigerbeetle_unofficial::Transfer;
+use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
+
+use super::books::{Attempts, Books, Counts, Trouble};
+use super::lease::{LeaseRecord, held};
+use super::limits::Unresolved;
+use super::opening::is_there;
+use super::packet::{Charge, Member, Packet};
+use super::refusing::Line;
+use crate::policy::{Amounts, DeniedKey, Grant, Overage, Reason, Refusal, Reserve};
+
+/// How often a reservation is tried again that fits by what the ledger says: what expires is free some 100 ms later,
+/// and somebody else may have been faster.
+const RETRIES_MAX: usize = 3;
+
+/// The most failed attempts that are gone through at once in search of the next one.
+const ATTEMPTS_AT_ONCE_MAX: usize = 64;
+
+/// What one attempt came to.
+enum Outcome {
+    Granted(Vec<Transfer>, u64),
+    /// The lease is there already.
+    Known,
+    /// The hold at this place failed before, for good.
+    Burned(usize),
+    /// This member does not fit.
+    Short(Member),
+}
+
+fn refuse(reason: Reason) -> Box<Refusal> {
+    Box::new(Refusal::permanent(reason))
+}
+
+impl Books {
+    /// Grants all that is asked for, or charges nothing; marks where that is unknown.
+    pub(super) async fn reserve(&self, request: &Reserve, is_unknown: &AtomicBool) -> Result<Grant, Box<Refusal>> {
+        assert!(!request.amounts.is_empty(), "a reservation names at least one key");
+        Counts::add(&self.counts.decided);
+        if self.leases.has(request.lease_id) {
+            return self.again(request).await;
+        }
+        let lines = match self.lines(&request.amounts, true).await {
+            Ok(lines) => lines,
+            Err(refusal) => return self.own_answer(request, refusal).await,
+        };
+        let mut charges: SmallVec<[Charge; 4]> = SmallVec::new();
+        for line in lines {
+            let terms = line.terms.expect("a line to be charged is open");
+            charges.push(Charge { is_charged: true, line, terms });
+        }
+        if charges.iter().any(Charge::is_obstructed)
+            && let Some(refusal) = self.obstacles(&mut charges).await?
+        {
+            return self.own_answer(request, Box::new(refusal)).await;
+        }
+        let granted = self.attempts(request, &mut charges, is_unknown).await?;
+        for Charge { line, terms, .. } in &charges {
+            line.limit.admitted();
+            if terms.overage == Overage::Repay || terms.owes {
+                self.look_for_debt_later(&line.limit);
+            }
+        }
+        self.count_shadows(&charges);
+        Ok(granted)
+    }
+
+    /// What the limits of a request are; with `open` they are made in the ledger if need be.
+    pub(super) async fn lines(&self, amounts: &Amounts, open: bool) -> Result<Vec<Line>, Box<Refusal>> {
+        let now = self.clock.now();
+        let mut lines = Vec::with_capacity(amounts.len());
+        let mut is_full = false;
+        for (at, amount) in amounts.iter().enumerate() {
+            match self.limits.resolve(&amount.key, now) {
+                Ok(limit) => lines.push(Line { limit, terms: None, amount: amount.amount, at }),
+                Err(Unresolved::TooManyInstances) => is_full = true,
+                Err(Unresolved::Unknown) => return Err(refuse(Reason::UnknownLimitKey(amount.key.clone()))),
+            }
+        }
+        if is_full {
+            return Err(Box::new(self.settings.overloaded()));
+        }
+        for line in &mut lines {
+            line.terms = match line.limit.terms(&self.chart, now) {
+                None if open => match self.open(&line.limit).await {
+                    Ok(terms) => Some(terms),
+                    Err(Trouble::Deleted { .. }) => {
+                        return Err(refuse(Reason::UnknownLimitKey(line.limit.key.clone())));
+                    }
+                    Err(trouble) => return Err(trouble.refusal(&self.settings)),
+                },
+                terms => terms,
+            };
+        }
+        // One order for all who name the same keys, so that their transfers have the same ids.
+        lines.sort_unstable_by(|one, other| one.limit.key.as_str().cmp(other.limit.key.as_str()));
+        Ok(lines)
+    }
+
+    /// Goes through attempts until one is granted, or refused for a reason that stands.
+    async fn attempts(
+        &self,
+        request: &Reserve,
+        charges: &mut [Charge],
+        is_unknown: &AtomicBool,
+    ) -> Result<Grant, Box<Refusal>> {
+        let mut failed = self.attempts_of(request.lease_id);
+        failed.resize(charges.len(), 0);
+        let (mut burned, mut retries) = (0, 0);
+        // Nobody waits for what is granted later.
+        let give_up_at = self.clock.now().after(self.session.deadline());
+        let answer = loop {
+            if give_up_at < self.clock.now() {
+                break Err(Trouble::Lost("the deadline passed".to_owned()).refusal(&self.settings));
+            }
+            let attempted = self.attempt(request, charges, &failed).await;
+            let attempted = match attempted {
+                Ok(attempted) => attempted,
+                Err(trouble) => {
+                    is_unknown.store(matches!(trouble, Trouble::Lost(_)), Ordering::Relaxed);
+                    break Err(trouble.refusal(&self.settings));
+                }
+            };
+            let short = match attempted {
+                Outcome::Granted(holds, cluster_ns) => return Ok(self.granted(request, &holds, cluster_ns)),
+                Outcome::Known => break self.again(request).await,
+                Outcome::Burned(at) => {
+                    failed[at] = failed[at].saturating_add(1);
+                    burned += 1;
+                    if ATTEMPTS_AT_ONCE_MAX < burned || failed[at] == u16::MAX {
+                        break Err(Box::new(self.settings.overloaded()));
+                    }
+                    continue;
+                }
+                Outcome::Short(Member::Hold(at)) => {
+                    failed[at] = failed[at].saturating_add(1);
+                    at
+                }
+                Outcome::Short(Member::Guard(at)) => at,
+            };
+            if !charges[short].terms.enforces() {
+                charges[short].is_charged = false;
+                continue;
+            }
+            match self.explain_charges(charges).await {
+                Err(trouble) => break Err(trouble),
+                Ok(Some(refusal)) => break Err(Box::new(refusal)),
+                Ok(None) if retries < RETRIES_MAX => retries += 1,
+                Ok(None) => break Err(Box::new(self.lost_the_race(&charges[short]))),
+            }
+        };
+        if answer.is_err() && failed.iter().any(|failed| *failed != 0) {
+            self.remember_attempts(request.lease_id, failed);
+        }
+        answer
+    }
+
+    /// The answer to a request whose holds are there already.
+    async fn again(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
+        let known = self.known(request).await.map_err(|trouble| trouble.refusal(&self.settings))?;
+        let unreadable = || refuse(Reason::BackendError("the ledger has this lease, and does not show it".to_owned()));
+        known.unwrap_or_else(|| Err(unreadable()))
+    }
+
+    async fn attempt(&self, request: &Reserve, charges: &[Charge], failed: &Attempts) -> Result<Outcome, Trouble> {
+        let Packet { prelude, mut chain, members, cluster_ns } = self.packet(request.lease_id, charges, failed);
+        let written = self.write_chain(prelude, &mut chain).await?;
+        charges.iter().for_each(|charge| self.arrived(&charge.line.limit, &charge.terms, cluster_ns));
+        let Some((at, kind)) = written.cause else {
+            let holds = chain.into_iter().zip(members).filter(|(_, member)| matches!(member, Member::Hold(_)));
+            return Ok(Outcome::Granted(holds.map(|(hold, _)| hold).collect(), written.cluster_ns));
+        };
+        match (kind, members[at]) {
+            (CreateTransferErrorKind::ExceedsCredits, member) => Ok(Outcome::Short(member)),
+            (CreateTransferErrorKind::IdAlreadyFailed, Member::Hold(at)) => Ok(Outcome::Burned(at)),
+            (kind, _) if is_there(kind) => Ok(Outcome::Known),
+            (kind, _) => {
+                // The accounts are not there: another ledger than the one that this server knew.
+                charges.iter().for_each(|charge| charge.line.limit.close());
+                Err(Trouble::Fault(format!("the ledger refused a reservation: {kind:?}")))
+            }
+        }
+    }
+
+    fn granted(&self, request: &Reserve, holds: &[Transfer], cluster_ns: u64) -> Grant {
+        let dated = |hold: &Transfer| {
+            let mut hold = *hold;
+            hold.as_raw_mut().timestamp = cluster_ns;
+            held(&hold).expect("a chain of holds")
+        };
+        let lease = LeaseRecord {
+            id: request.lease_id,
+            granted_at_ns: cluster_ns,
+            labels: request.labels.clone(),
+            holds: holds.iter().map(dated).collect(),
+            is_finished: false,
+            takers: 1,
+        };
+        self.leases.put_granted(lease);
+        Counts::add(&self.counts.granted);
+        Grant { lease_id: request.lease_id, reserved_at_unix_ms: cluster_ns / 1_000_000 }
+    }
+
+    /// What stops a request before it is sent. Shadow limits that object are not charged.
+    async fn obstacles(&self, charges: &mut [Charge]) -> Result<Option<Refusal>, Box<Refusal>> {
+        for charge in charges.iter_mut().filter(|charge| charge.terms.standing.is_decreasing()) {
+            let settled = self.settle_decrease(&charge.line.limit).await;
+            charge.terms = settled.map_err(|trouble| trouble.refusal(&self.settings))?;
+            charge.line.terms = Some(charge.terms);
+        }
+        for charge in charges.iter_mut().filter(|charge| !charge.terms.enforces()) {
+            charge.is_charged = !charge.is_obstructed();
+        }
+        if charges.iter().any(|charge| charge.terms.enforces() && charge.is_obstructed()) {
+            return self.explain_charges(charges).await;
+        }
+        Ok(None)
+    }
+
+    async fn explain_charges(&self, charges: &[Charge]) -> Result<Option<Refusal>, Box<Refusal>> {
+        let lines: Vec<_> = charges.iter().map(|charge| charge.line.clone()).collect();
+        self.explain(&lines).await.map_err(|trouble| trouble.refusal(&self.settings))
+    }
+
+    /// The books have room by every look, and the ledger says no: others take what frees.
+    fn lost_the_race(&self, charge: &Charge) -> Refusal {
+        let Charge { line, terms, .. } = charge;
+        let retry_after = line.limit.backoff(terms.standing.kind);
+        let (key, capacity) = (line.limit.key.clone(), terms.standing.capacity.get());
+        let wait_at_least = Duration::ZERO;
+        let denied = DeniedKey { key, capacity, available: 0, retry_after, wait_at_least };
+        Refusal::of_keys(Reason::Denied, vec![denied])
+    }
+
+    fn count_shadows(&self, charges: &[Charge]) {
+        for Charge { line, .. } in charges.iter().filter(|charge| !charge.is_charged) {
+            line.limit.lock().counters.would_deny += 1;
+            self.limits.count(&line.limit.key, |family| family.counters.would_deny += 1);
+        }
+    }
+
+    /// The lease's own answer if there is such a lease, which comes before any other; else `refusal`.
+    async fn own_answer(&self, request: &Reserve, refusal: Box<Refusal>) -> Result<Grant, Box<Refusal>> {
+        if let Reason::BackendError(_) | Reason::Overloaded = refusal.reason {
+            return Err(refusal);
+        }
+        let known = self.known(request).await.map_err(|trouble| trouble.refusal(&self.settings))?;
+        known.unwrap_or(Err(refusal))
+    }
+}

@@ -1,0 +1,99 @@
+//! Waiting for capacity of a ledger that other servers share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tollgate::Tollgate;
+use tollgate::actors::Wait;
+use tollgate::config::{BackendSettings, Settings, TigerBeetleSettings};
+use tollgate::policy::{Amounts, DefinitionFields, Reason};
+
+use crate::support::tigerbeetle::Server;
+use crate::support::{concurrency, request, rolling, within};
+
+const A_WHILE: Duration = Duration::from_secs(60);
+
+async fn start(settings: &TigerBeetleSettings, limits: &[DefinitionFields]) -> Tollgate {
+    let backend = BackendSettings::TigerBeetle(settings.clone());
+    let builder = Tollgate::builder().settings(Settings { backend, ..Settings::default() });
+    let builder = limits.iter().cloned().fold(builder, |builder, fields| builder.limit_fields(fields));
+    builder.start().await.expect("a Tollgate")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_is_served_when_another_server_frees() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let limits = [concurrency("c", 1, 600)];
+        let (here, there) = (start(&shared.settings(), &limits).await, start(&shared.settings(), &limits).await);
+        let lease = there.reserve(request(&[("c", 1)])).await.expect("there is room");
+        let waiting = tokio::spawn({
+            let here = here.clone();
+            async move { here.acquire(request(&[("c", 1)]), Wait::at_most(A_WHILE)).await }
+        });
+        while here.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        lease.complete(Amounts::default()).await.expect("a live lease");
+        let lease = waiting.await.expect("no panic").expect("its turn");
+        assert_eq!(there.reserve(request(&[("c", 1)])).await.expect_err("taken").reason, Reason::Denied);
+        drop(lease);
+        here.shutdown().await;
+        let lease = there.reserve(request(&[("c", 1)])).await.expect("what was dropped is given back before the end");
+        lease.complete(Amounts::default()).await.expect("done");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_is_served_in_its_order_from_what_expires_by_itself() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let here = start(&shared.settings(), &[rolling("r", 3, 1)]).await;
+        let served = Arc::new(AtomicUsize::new(0));
+        here.reserve(request(&[("r", 3)]))
+            .await
+            .expect("there is room")
+            .complete(Amounts::default())
+            .await
+            .expect("done");
+        let mut waiting = Vec::new();
+        for place in 0..6 {
+            let (waiter, order) = (here.clone(), Arc::clone(&served));
+            let before = here.waiting();
+            waiting.push(tokio::spawn(async move {
+                let lease = waiter.acquire(request(&[("r", 3)]), Wait::at_most(A_WHILE)).await.expect("its turn");
+                assert_eq!(order.fetch_add(1, Ordering::Relaxed), place, "first come, first served");
+                lease.complete(Amounts::default()).await.expect("done");
+            }));
+            // The next one joins once this one has: it stands in line, or somebody was served meanwhile.
+            while here.waiting() <= before && served.load(Ordering::Relaxed) + here.waiting() <= place {
+                tokio::task::yield_now().await;
+            }
+        }
+        for waiter in waiting {
+            waiter.await.expect("in order");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_reservation_leaves_nothing_held() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let here = start(&shared.settings(), &[concurrency("c", 100, 600)]).await;
+        for _ in 0..100 {
+            let mut reserving = Box::pin(here.reserve(request(&[("c", 1)])));
+            let _ = futures_util::poll!(&mut reserving);
+            drop(reserving);
+        }
+        let usage = async || here.usage(&crate::support::key("c")).await.expect("an answer").expect("a limit").usage;
+        while usage().await.available != 100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(here.totals().live_leases, 0);
+    })
+    .await;
+}
