@@ -58,7 +58,7 @@ impl Link {
         for shard in 0..SHARDS {
             let calls = std::mem::take(&mut *self.shard(shard));
             for (_, call) in calls {
-                call.end(Err(SessionError::Lost("its client ended before the cluster answered".to_owned())));
+                call.end(Err(lost()));
             }
         }
     }
@@ -67,10 +67,16 @@ impl Link {
     fn refused(&self, call: &Call, error: SendError) {
         use SendErrorKind::{InvalidDataSize, InvalidOperation, TooMuchData};
         let is_about_this_packet = matches!(error.kind(), TooMuchData | InvalidOperation | InvalidDataSize);
-        if !is_about_this_packet && self.refusal.set(error).is_ok() && !self.is_over.load(Ordering::Relaxed) {
-            self.vitals.mark_away(&format!("the cluster has ended the session: {error}"));
+        if is_about_this_packet {
+            call.end(Err(SessionError::Lost(error.to_string())));
+        } else if self.is_over.load(Ordering::Relaxed) {
+            call.end(Err(lost()));
+        } else {
+            if self.refusal.set(error).is_ok() {
+                self.vitals.mark_away(&format!("the cluster has ended the session: {error}"));
+            }
+            call.end(Err(SessionError::Lost(error.to_string())));
         }
-        call.end(Err(SessionError::Lost(error.to_string())));
     }
 
     /// The cluster has done it.
@@ -82,6 +88,10 @@ impl Link {
         }
         call.end(Ok(RawAnswer { payload: reply.payload.to_vec(), cluster_ns }));
     }
+}
+
+fn lost() -> SessionError {
+    SessionError::Lost("its client ended before the cluster answered".to_owned())
 }
 
 /// A running client of the library, which batches packets, keeps one request in flight and never gives up by itself.
@@ -121,8 +131,9 @@ impl Client {
             entry.insert(Arc::clone(&call));
             call
         };
-        if let Some(library) = &self.library {
-            library.submit(Packet::new(Arc::clone(&call), operation));
+        match &self.library {
+            Some(library) if self.refusal().is_none() => library.submit(Packet::new(Arc::clone(&call), operation)),
+            _ => call.end(Err(lost())),
         }
         Answering::of(call)
     }

@@ -1,9 +1,10 @@
 //! A deadline around work that must go on: what comes too late for its caller is still of use to somebody.
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::session::Session;
 
@@ -20,8 +21,7 @@ pub fn within_deadline<F, L>(
     late: L,
 ) -> impl Future<Output = Result<F::Output, TimedOut>> + Send + 'static + use<F, L>
 where
-    F: Future + Send + 'static,
-    F::Output: Send,
+    F: Future<Output: Send> + Send + 'static,
     L: FnOnce(F::Output) + Send + 'static,
 {
     let timer = {
@@ -29,7 +29,8 @@ where
         tokio::time::sleep(session.deadline)
     };
     let heard = session.vitals.heard();
-    let mut owned = Owned { work: Some(Box::pin(work)), late: Some(late), session: Arc::clone(session) };
+    let (work, late, session) = (Some(Box::pin(work)), Some(late), Arc::clone(session));
+    let mut owned = Owned { work, has_begun: false, late, session };
     async move {
         let mut timer = pin!(timer);
         poll_fn(|context| {
@@ -52,15 +53,25 @@ where
 }
 
 /// Work that goes on when its owner is dropped.
-struct Owned<F: Future + Send + 'static, L: FnOnce(F::Output) + Send + 'static> {
+struct Owned<F, L>
+where
+    F: Future<Output: Send> + Send + 'static,
+    L: FnOnce(F::Output) + Send + 'static,
+{
     /// `None` when it is over, or has panicked.
     work: Option<Pin<Box<F>>>,
+    has_begun: bool,
     late: Option<L>,
     session: Arc<Session>,
 }
 
-impl<F: Future + Send + 'static, L: FnOnce(F::Output) + Send + 'static> Owned<F, L> {
+impl<F, L> Owned<F, L>
+where
+    F: Future<Output: Send> + Send + 'static,
+    L: FnOnce(F::Output) + Send + 'static,
+{
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.has_begun = true;
         let mut work = self.work.take().expect("it is not polled again after its end");
         let polled = work.as_mut().poll(context);
         if polled.is_pending() {
@@ -68,12 +79,29 @@ impl<F: Future + Send + 'static, L: FnOnce(F::Output) + Send + 'static> Owned<F,
         }
         polled
     }
+
+    /// Sends what the work sends first: a runtime that has ended runs no task, but the cluster is still there.
+    fn begin(&mut self) -> Poll<F::Output> {
+        let session = Arc::clone(&self.session);
+        let _runtime = session.runtime.enter();
+        // Where a panic would meet another one, in a drop, it would end the process.
+        let begun = catch_unwind(AssertUnwindSafe(|| self.poll(&mut Context::from_waker(Waker::noop()))));
+        begun.unwrap_or(Poll::Pending)
+    }
 }
 
-impl<F: Future + Send + 'static, L: FnOnce(F::Output) + Send + 'static> Drop for Owned<F, L> {
+impl<F, L> Drop for Owned<F, L>
+where
+    F: Future<Output: Send> + Send + 'static,
+    L: FnOnce(F::Output) + Send + 'static,
+{
     fn drop(&mut self) {
-        if let (Some(work), Some(late)) = (self.work.take(), self.late.take()) {
-            self.session.runtime.spawn(async move { late(work.await) });
+        let begun = if self.has_begun { Poll::Pending } else { self.begin() };
+        let Some(late) = self.late.take() else { return };
+        match (begun, self.work.take()) {
+            (Poll::Ready(output), _) => drop(self.session.runtime.spawn(async move { late(output) })),
+            (Poll::Pending, Some(work)) => drop(self.session.runtime.spawn(async move { late(work.await) })),
+            (Poll::Pending, None) => {}
         }
     }
 }

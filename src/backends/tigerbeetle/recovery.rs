@@ -18,13 +18,20 @@ pub(super) struct Recovery {
     /// The question that waits for an answer.
     probe: Option<Answering>,
     is_rebuilding: bool,
+    has_failed: bool,
     /// What the last look found, for the next step.
     look: Option<Look>,
 }
 
 impl Recovery {
     pub(super) fn new(addresses: usize, now: Moment) -> Self {
-        Self { watchdog: Watchdog::new(Reach::first(addresses), now), probe: None, is_rebuilding: false, look: None }
+        Self {
+            watchdog: Watchdog::new(Reach::first(addresses), now),
+            probe: None,
+            is_rebuilding: false,
+            has_failed: false,
+            look: None,
+        }
     }
 
     fn is_probe_waiting(&mut self) -> bool {
@@ -51,6 +58,7 @@ impl Session {
             is_away: self.is_away(),
             is_turned_away,
             look: recovery.look.take(),
+            has_failed: std::mem::take(&mut recovery.has_failed),
         };
         let steps = recovery.watchdog.step(&seen);
         if steps.rebuild {
@@ -82,14 +90,13 @@ impl Session {
 
     fn rebuild(&self) {
         let started = Client::start(self.cluster_id, &self.addresses, &self.vitals);
-        match started {
-            Ok(client) => self.replace(client),
-            Err(error) => {
-                self.vitals.explain(&format!("a new client could not be started: {error}"));
-                tracing::error!(%error, "a new client of TigerBeetle could not be started");
-            }
+        let error = started.map(|client| self.replace(client)).err();
+        if let Some(error) = &error {
+            self.vitals.explain(&format!("a new client could not be started: {error}"));
+            tracing::error!(%error, "a new client of TigerBeetle could not be started");
         }
-        self.recovery().is_rebuilding = false;
+        let mut recovery = self.recovery();
+        (recovery.is_rebuilding, recovery.has_failed) = (false, error.is_some());
     }
 
     fn replace(&self, client: Client) {

@@ -17,13 +17,18 @@ const IDLE: Duration = Duration::from_secs(1);
 /// So long without an answer is worth a look from outside.
 pub(super) const SUSPICIOUS: Duration = Duration::from_millis(300);
 
-/// How often to look at a cluster that takes connections and says nothing. Each look leaves a closed connection in its
-/// queue.
-const DIAL_INTERVAL: Duration = Duration::from_secs(1);
+/// How often to look at a cluster that takes connections and says nothing; half as often each time. Each look leaves a
+/// closed connection in its queue.
+const DIAL_INTERVAL_MIN: Duration = Duration::from_secs(1);
+const DIAL_INTERVAL_MAX: Duration = Duration::from_secs(8);
 
-/// How long a client may be silent before it is replaced without any sign that this helps; twice as long each time.
-const PATIENCE_MIN: Duration = Duration::from_secs(5);
-const PATIENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a client may be silent before it is replaced without any sign that this helps; twice as long each time. A
+/// stopped cluster makes a session for each of them when it goes on.
+const PATIENCE_MIN: Duration = Duration::from_secs(10);
+const PATIENCE_MAX: Duration = Duration::from_secs(3_600);
+
+/// The same after an address has come back: a server that has just begun to listen may have a log to read first.
+const PATIENCE_WITH_A_RETURN: Duration = Duration::from_secs(5);
 
 /// The least time between two clients, so that an address that comes and goes does not use up the cluster's sessions.
 const REBUILD_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,6 +52,8 @@ pub(super) struct Seen {
     pub(super) is_turned_away: bool,
     /// What a look that ended since the last step found.
     pub(super) look: Option<Look>,
+    /// Whether the client that was to be made could not be started.
+    pub(super) has_failed: bool,
 }
 
 /// What to do.
@@ -80,9 +87,10 @@ pub(super) struct Watchdog {
     is_dialing: bool,
     /// Since all addresses were looked at.
     since_dial: Duration,
+    dial_interval: Duration,
     /// The addresses that took connections when they were last looked at; `None` before the first look.
     open: Option<Reach>,
-    is_address_back: bool,
+    is_new_client_wanted: bool,
     since_rebuild: Duration,
     turned_away_pause: Duration,
 }
@@ -99,8 +107,9 @@ impl Watchdog {
             patience: PATIENCE_MIN,
             is_dialing: false,
             since_dial: Duration::ZERO,
+            dial_interval: DIAL_INTERVAL_MIN,
             open: None,
-            is_address_back: false,
+            is_new_client_wanted: false,
             since_rebuild: Duration::MAX,
             turned_away_pause: Duration::ZERO,
         }
@@ -110,6 +119,8 @@ impl Watchdog {
     pub(super) fn step(&mut self, seen: &Seen) -> Steps {
         self.pass_time(seen);
         self.take_look(seen.look);
+        // Without one, and as soon as two may follow each other, it is tried again.
+        self.is_new_client_wanted |= seen.has_failed;
         let mut steps = Steps { silent_for: self.silent_for, why: self.why(), ..Steps::default() };
         if self.is_rebuild_due(seen) {
             self.note_rebuild(seen.is_turned_away);
@@ -130,7 +141,8 @@ impl Watchdog {
         if seen.heard != self.heard {
             self.heard = seen.heard;
             (self.idle_for, self.silent_for, self.client_silent_for) = Default::default();
-            (self.patience, self.open, self.is_address_back) = (PATIENCE_MIN, None, false);
+            (self.patience, self.dial_interval) = (PATIENCE_MIN, DIAL_INTERVAL_MIN);
+            (self.open, self.is_new_client_wanted) = (None, false);
             return;
         }
         self.idle_for += passed;
@@ -145,7 +157,7 @@ impl Watchdog {
         self.is_dialing = false;
         // An address that was not looked at before has not come back.
         let before = self.open.unwrap_or(self.addresses);
-        self.is_address_back |= look.open.without(before) != Reach::NOWHERE;
+        self.is_new_client_wanted |= look.open.without(before) != Reach::NOWHERE;
         self.open = Some(before.without(look.at).with(look.open));
     }
 
@@ -153,8 +165,8 @@ impl Watchdog {
         if seen.is_turned_away {
             return self.turned_away_pause <= self.since_rebuild;
         }
-        let helps = self.is_address_back && SUSPICIOUS <= self.silent_for;
-        (helps || self.patience <= self.client_silent_for) && REBUILD_INTERVAL <= self.since_rebuild
+        let is_wanted = self.is_new_client_wanted && SUSPICIOUS <= self.silent_for;
+        (is_wanted || self.patience <= self.client_silent_for) && REBUILD_INTERVAL <= self.since_rebuild
     }
 
     fn note_rebuild(&mut self, is_turned_away: bool) {
@@ -163,13 +175,12 @@ impl Watchdog {
             let is_again = self.since_rebuild < TURNED_AWAY_MAX * 2;
             let longer = (self.turned_away_pause * 2).clamp(REBUILD_INTERVAL, TURNED_AWAY_MAX);
             self.turned_away_pause = if is_again { longer } else { REBUILD_INTERVAL };
-        } else if self.is_address_back {
-            // A server that has just begun to listen may have a log to read first.
-            self.patience = PATIENCE_MIN;
+        } else if self.is_new_client_wanted {
+            self.patience = PATIENCE_WITH_A_RETURN;
         } else {
-            self.patience = (self.patience * 2).min(PATIENCE_MAX);
+            self.patience = (self.patience * 2).clamp(PATIENCE_MIN, PATIENCE_MAX);
         }
-        self.is_address_back = false;
+        self.is_new_client_wanted = false;
         (self.since_rebuild, self.client_silent_for) = Default::default();
     }
 
@@ -187,7 +198,10 @@ impl Watchdog {
         if self.is_dialing || self.silent_for < SUSPICIOUS {
             return None;
         }
-        if self.open.is_none() || DIAL_INTERVAL <= self.since_dial {
+        if self.open.is_none() || self.dial_interval <= self.since_dial {
+            if self.open == Some(self.addresses) {
+                self.dial_interval = (self.dial_interval * 2).min(DIAL_INTERVAL_MAX);
+            }
             self.since_dial = Duration::ZERO;
             return Some(self.addresses);
         }

@@ -24,6 +24,7 @@ struct Simulation {
     is_waiting: bool,
     is_turned_away: bool,
     look: Option<Look>,
+    has_failed: bool,
     probes: u64,
     dials: u64,
     /// When clients were made.
@@ -40,6 +41,7 @@ impl Simulation {
             is_waiting: false,
             is_turned_away: false,
             look: None,
+            has_failed: false,
             probes: 0,
             dials: 0,
             rebuilt_ms: Vec::new(),
@@ -64,6 +66,7 @@ impl Simulation {
             is_away: !cluster.answers,
             is_turned_away: self.is_turned_away,
             look: self.look.take(),
+            has_failed: std::mem::take(&mut self.has_failed),
         };
         let steps = self.watchdog.step(&seen);
         if let Some(at) = steps.dial {
@@ -113,12 +116,13 @@ fn a_dead_cluster_is_looked_at_all_the_time() {
 #[test]
 fn a_stopped_cluster_keeps_its_client_for_a_while_and_is_seldom_looked_at() {
     let mut simulation = Simulation::new();
-    simulation.run(5_000, STOPPED);
+    simulation.run(10_000, STOPPED);
     assert!(simulation.rebuilt_ms.is_empty());
-    simulation.run(600_000, STOPPED);
+    assert!(simulation.dials <= 4, "{}", simulation.dials);
+    simulation.run(3_600_000, STOPPED);
     let clients = simulation.rebuilt_ms.len();
-    assert!((8..=14).contains(&clients), "{clients} clients in ten minutes");
-    assert!(simulation.dials <= 610, "{}", simulation.dials);
+    assert!((7..=9).contains(&clients), "{clients} clients in an hour");
+    assert!(simulation.dials <= 460, "{}", simulation.dials);
     let asked = simulation.probes;
     simulation.run(1_000, UP);
     assert_eq!(simulation.probes, asked, "what was asked is answered");
@@ -128,9 +132,9 @@ fn a_stopped_cluster_keeps_its_client_for_a_while_and_is_seldom_looked_at() {
 #[test]
 fn patience_begins_anew_after_an_answer() {
     let mut simulation = Simulation::new();
-    simulation.run(40_000, STOPPED).run(2_000, UP);
+    simulation.run(80_000, STOPPED).run(2_000, UP);
     let before = simulation.rebuilt_ms.len();
-    simulation.run(7_000, STOPPED);
+    simulation.run(12_000, STOPPED);
     assert_eq!(simulation.rebuilt_ms.len(), before + 1);
 }
 
@@ -174,7 +178,15 @@ fn an_address_that_comes_and_goes_makes_one_client_a_second_at_the_most() {
 /// A look of a watchdog over three addresses that has waited long enough.
 fn look(watchdog: &mut Watchdog, now_ms: u64, found: Option<Look>) -> Steps {
     let now = Moment::from_nanos(now_ms * 1_000_000);
-    watchdog.step(&Seen { now, heard: 0, is_waiting: true, is_away: true, is_turned_away: false, look: found })
+    watchdog.step(&Seen {
+        now,
+        heard: 0,
+        is_waiting: true,
+        is_away: true,
+        is_turned_away: false,
+        look: found,
+        has_failed: false,
+    })
 }
 
 #[test]
@@ -193,6 +205,19 @@ fn one_replica_that_comes_back_may_be_the_one_that_was_missing() {
     // And one that goes is no reason.
     let steps = look(&mut watchdog, 700, Some(Look { at: Reach(0b111), open: Reach(0b100) }));
     assert_eq!((steps.rebuild, steps.dial), (false, Some(Reach(0b011))));
+}
+
+#[test]
+fn a_client_that_could_not_be_started_is_tried_again_after_a_second() {
+    let mut simulation = Simulation::new();
+    while simulation.rebuilt_ms.is_empty() {
+        simulation.run(100, STOPPED);
+    }
+    simulation.has_failed = true;
+    simulation.run(1_500, STOPPED);
+    assert_eq!(simulation.rebuilt_ms.len(), 2);
+    simulation.run(8_000, STOPPED);
+    assert_eq!(simulation.rebuilt_ms.len(), 3, "the one that was made has failed to help");
 }
 
 #[test]

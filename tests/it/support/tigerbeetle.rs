@@ -70,7 +70,8 @@ pub(crate) struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Started {
     Listens,
-    AddressIsTaken,
+    /// Its address, or what the process before it held of its file, is not free.
+    IsTaken,
 }
 
 impl Server {
@@ -117,7 +118,7 @@ impl Server {
     /// Runs it at the same address with the same file. It listens when this returns.
     pub(crate) async fn restart(&self) {
         self.kill().await;
-        within(PATIENCE_SECONDS, async { while self.run().await == Started::AddressIsTaken {} }).await;
+        within(PATIENCE_SECONDS, async { while self.run().await == Started::IsTaken {} }).await;
     }
 
     /// Lets it do nothing; its connections stay open.
@@ -154,8 +155,11 @@ impl Server {
                 let log = &log[length_before..];
                 if log.contains(": listening on ") {
                     return Started::Listens;
-                } else if log.contains("error: AddressInUse") {
-                    return Started::AddressIsTaken;
+                }
+                // The kernel frees the file, as the address, a moment after the process has gone.
+                let taken = ["error: AddressInUse", "panic: another process holds the data file lock"];
+                if taken.iter().any(|why| log.contains(why)) {
+                    return Started::IsTaken;
                 }
                 assert!(![" panic: ", " error: "].iter().any(|end| log.contains(end)), "it does not start:\n{log}");
                 sleep(Duration::from_millis(5)).await;

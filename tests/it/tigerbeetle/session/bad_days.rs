@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tigerbeetle_unofficial::Client;
 use tollgate::backends::Health;
 use tollgate::backends::tigerbeetle::{Session, SessionError};
 use tollgate::clock::Clock;
@@ -145,6 +146,40 @@ async fn a_session_in_use_is_not_evicted() {
     }
     two_accounts(&session, LEDGER).await;
     assert_eq!(session.status().rebuilt, 0);
+}
+
+/// A server that restarts takes eight clients, whoever comes first: the session may have to wait until others go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_back_after_others_took_every_connection() {
+    let server = Server::start().await;
+    let session = connect(server.addresses()).await;
+    let _ticking = Ticking::of(&session);
+    two_accounts(&session, LEDGER).await;
+    let mut strangers = Vec::new();
+    for _ in 0..7 {
+        strangers.push(stranger(server.addresses()).await);
+    }
+    // These wait already; most often one of them is faster than the session.
+    let more = || Client::new(0, server.address().to_string()).expect("a client");
+    strangers.extend(std::iter::repeat_with(more).take(16));
+    let traffic = Traffic::start(&session, LEDGER, CALLERS);
+    sleep_ms(500).await;
+    let lives = lives(&server);
+    server.restart().await;
+    within(60, async {
+        while self::lives(&server) == lives {
+            sleep_ms(1).await
+        }
+    })
+    .await;
+    sleep_ms(4_000).await;
+    println!("the session is {}", if session.is_away() { "out" } else { "in" });
+    tokio::task::spawn_blocking(move || drop(strangers)).await.expect("no panic");
+    let gone = traffic.now();
+    sleep_ms(3_000).await;
+    let recovery = traffic.finish(&session, 0).await.recovery_after(gone);
+    println!("the others went: answers after {recovery:?}");
+    assert!(recovery.is_some_and(|recovery| recovery <= RECOVERY_MAX), "{recovery:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

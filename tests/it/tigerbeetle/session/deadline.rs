@@ -63,6 +63,38 @@ async fn what_is_dropped_goes_on() {
     assert_eq!(session.status().timed_out, 0, "nobody waited");
 }
 
+/// A host may drop what it holds after its runtime: what was to be sent is sent.
+#[tokio::test]
+async fn what_is_dropped_after_its_runtime_is_sent() {
+    let shared = Server::shared().await;
+    let session = connect(shared.addresses()).await;
+    two_accounts(&session, shared.ledger()).await;
+    let (addresses, ledger) = (shared.addresses().to_vec(), shared.ledger());
+    let dropped = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let session = runtime.block_on(connect(&addresses));
+        let asking = Arc::clone(&session);
+        let work = async move { asking.create_transfers(vec![transfer(ledger, 10)]).await };
+        let unpolled = within_deadline(&session, work, |_| ());
+        drop(runtime);
+        drop(unpolled);
+        until(|| session.status().in_flight == 0);
+    });
+    tokio::task::spawn_blocking(move || dropped.join().expect("no panic")).await.expect("no panic");
+    assert_eq!(session.lookup_transfers(vec![id(ledger, 10)]).await.unwrap().value.len(), 1);
+}
+
+/// Without a runtime.
+fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..5_000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it never is");
+}
+
 #[tokio::test]
 async fn work_that_panics_is_not_run_again() {
     let shared = Server::shared().await;
