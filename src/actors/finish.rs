@@ -1,12 +1,29 @@
 //! The end of a call: its lease, its circuit breaker, and what its provider said of the limits it used.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use super::breakers::Permit;
 use super::runtime::Runtime;
+use crate::backends::Reply;
 use crate::policy::{
     Amounts, CallLimit, CallReport, Class, Complete, Grant, Key, LeaseError, LeaseId, SignalRestraint, concerned_limits,
 };
+
+/// The most reservations in doubt that are given back again and again at once.
+pub(super) const DISCLAIMERS_MAX: usize = 1_024;
+
+/// Until one is given back again.
+const DISCLAIM_DELAYS: [Duration; 5] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 
 /// A reservation, and the way through the circuit breaker if it named one.
 #[derive(Debug)]
@@ -26,12 +43,35 @@ impl Runtime {
 
     /// Keeps a permit until somebody comes with its id, or until it is too old.
     pub(crate) fn hold_permit(&self, id: LeaseId, permit: Permit) {
-        self.permits().insert(id, permit, self.clock.now());
+        self.permits().hold(id, permit, self.clock.now());
     }
 
     /// The permit that was kept under `id`.
     pub(crate) fn take_permit(&self, id: LeaseId) -> Option<Permit> {
-        self.permits().remove(&id, self.clock.now())
+        self.permits().take(id, self.clock.now())
+    }
+
+    /// Gives back a reservation of which nobody knows whether it was granted, and that nobody will use. In the
+    /// background, and again while the ledger does not answer; where even that is in vain, the holds end by themselves.
+    pub(crate) fn disclaim(&self, lease_id: LeaseId, amounts: &Amounts) {
+        let never_ran = Complete { lease_id, actuals: amounts.zeroed() };
+        let Reply::Later(mut told) = self.backend.give_back(&never_ran) else { return };
+        let turn = Arc::clone(&self.disclaimers).try_acquire_owned();
+        let (Ok(turn), Ok(tasks)) = (turn, Handle::try_current()) else { return }; // It goes on, once.
+        let backend = Arc::clone(&self.backend);
+        tasks.spawn(async move {
+            let _turn = turn;
+            for delay in DISCLAIM_DELAYS {
+                if !matches!(told.await, Err(LeaseError::Backend(_))) {
+                    return;
+                }
+                tokio::time::sleep(delay).await;
+                told = Box::pin(backend.give_back(&never_ran).get());
+            }
+            if let Err(error) = told.await {
+                tracing::warn!(%lease_id, %error, "could not give back a reservation that may have been granted");
+            }
+        });
     }
 
     /// Ends a lease whose caller does not say how its call went: neutral for the breaker.
@@ -44,11 +84,14 @@ impl Runtime {
     /// Ends a lease by its id, and takes in how its call went.
     pub(crate) async fn finish_by_id(&self, request: &Complete, report: &CallReport) -> Result<(), LeaseError> {
         self.restrain(request.lease_id, report).await;
-        self.backend.complete(request).get().await?;
-        if let Some(permit) = self.take_permit(request.lease_id) {
+        let completed = self.backend.complete(request).get().await;
+        // How the call went does not depend on whether the ledger answers; a request with a mistake comes again.
+        if !matches!(completed, Err(LeaseError::KeyNotHeld(_)))
+            && let Some(permit) = self.take_permit(request.lease_id)
+        {
             self.record(permit, report);
         }
-        Ok(())
+        completed
     }
 
     /// Tells the breaker how the call went.

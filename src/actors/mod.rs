@@ -5,9 +5,11 @@
 
 mod backend;
 mod breakers;
+mod decide;
 mod finish;
 mod limiters;
 mod mailbox;
+mod permits;
 mod registry;
 mod root;
 mod runtime;

@@ -16,7 +16,7 @@ use super::record::{Closing, Lent};
 use super::spec::CallSpec;
 use super::watch;
 use crate::actors::Wait;
-use crate::policy::{Amounts, CallReport, Moment, Signals};
+use crate::policy::{Amounts, CallReport, Moment, Reason, Signals};
 use crate::tollgate::{Lease, Tollgate};
 
 /// Lets a call pass when there is room on all limits that its [`CallSpec`] names, and its breaker is not open; renews
@@ -49,7 +49,14 @@ impl RateLimitHook {
         let (runtime, fields) = (&*self.tollgate.runtime, self.spec.fields());
         let needs = self.spec.needs(&runtime.settings)?;
         let wait = Wait { max_wait: self.max_wait, priority: fields.priority };
-        let lease = self.tollgate.acquire(self.spec.reserve(needs.amounts.clone()), wait).await?;
+        let request = self.spec.reserve(needs.amounts.clone());
+        let lease_id = request.lease_id;
+        let lease = self.tollgate.acquire(request, wait).await.inspect_err(|refusal| {
+            // Nobody else knows the id, and the next attempt has another.
+            if matches!(refusal.reason, Reason::BackendError(_)) {
+                runtime.disclaim(lease_id, &needs.amounts);
+            }
+        })?;
         call.lend(Lent {
             lease_id: lease.id(),
             amounts: &needs.amounts,

@@ -83,7 +83,7 @@ async fn next_renewal(tollgate: &Tollgate, lease: &Lease, renewed_at: Moment) ->
     };
     let mut first_end = None;
     for held in view.holds {
-        let usage = tollgate.usage(&held.key).await.ok().flatten();
+        let Ok(usage) = tollgate.usage(&held.key).await else { return Some(tollgate.now().after(TROUBLE)) };
         if usage.is_some_and(|usage| usage.usage.is_concurrency()) {
             first_end = first_end.into_iter().chain([held.expires_at]).min();
         }

@@ -4,6 +4,8 @@ mod amounts;
 mod breakers;
 mod check;
 mod complete;
+#[cfg(feature = "tigerbeetle")]
+mod dev_cluster;
 mod failure;
 mod limits;
 mod log;
@@ -47,6 +49,9 @@ enum Command {
     Reserve(reserve::ReserveArgs),
     /// End a lease, and state what was really used
     Complete(complete::CompleteArgs),
+    /// Run a TigerBeetle cluster on this machine, for development
+    #[cfg(feature = "tigerbeetle")]
+    DevCluster(dev_cluster::DevClusterArgs),
 }
 
 impl Cli {
@@ -60,6 +65,8 @@ impl Cli {
             Command::Status(args) => status::run(args).await,
             Command::Reserve(args) => reserve::run(args).await,
             Command::Complete(args) => complete::run(args).await,
+            #[cfg(feature = "tigerbeetle")]
+            Command::DevCluster(args) => dev_cluster::run(args).await,
         };
         match outcome {
             Ok(exit) => exit.into(),
@@ -121,6 +128,23 @@ mod tests {
         ] {
             let words = ["tollgate"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[cfg(feature = "tigerbeetle")]
+    #[test]
+    fn the_commands_of_a_cluster_parse() {
+        for line in ["start", "start --replicas 3 --dir a --port 3100", "stop", "stop --dir a", "status --dir a"] {
+            let words = ["tollgate", "dev-cluster"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+        for (line, told) in [
+            ("start --replicas 2", "a development cluster has 1 or 3 replicas"),
+            ("start --port 0", "0 is not in 1..=65535"),
+        ] {
+            let words = ["tollgate", "dev-cluster"].into_iter().chain(line.split(' '));
+            let refusal = Cli::try_parse_from(words).err().expect("wrong usage");
+            assert!(refusal.to_string().contains(told), "{line} is answered by {refusal}");
         }
     }
 

@@ -23,9 +23,9 @@ const LOG_FILTER_BYTES_MAX: usize = 4_096;
 
 /// Reads the whole file, in the order it is written in.
 pub(super) fn read_config(root: &mut Section<'_, '_>, base_dir: &Path) -> Config {
-    let mut config = Config::default();
-    config.server = root.section("server", read_server);
-    config.auth = root.section("auth", |section| read_auth(section, base_dir));
+    let server = root.section("server", read_server);
+    let auth = root.section("auth", |section| read_auth(section, base_dir));
+    let mut config = Config { server, auth, ..Config::default() };
     root.section("backend", |section| read_backend(section, &mut config));
     let data_dir = root.section("registry", |section| read_registry(section, &mut config.runtime));
     config.data_dir = data_dir.unwrap_or(config.data_dir);

@@ -35,7 +35,9 @@ impl LeaseId {
     pub fn parse(text: &str) -> Result<Self, Mistake> {
         // 26 characters are 130 bits: a first one above 7 would be cut off, and two texts would name one lease.
         let fits = matches!(text.as_bytes().first(), Some(b'0'..=b'7'));
-        Ulid::from_string(text).ok().filter(|_| fits).map(Self).ok_or_else(|| {
+        // 0 names no lease: a ledger elsewhere takes it for all of them.
+        let is_one = |ulid: &Ulid| fits && u128::from(*ulid) != 0;
+        Ulid::from_string(text).ok().filter(is_one).map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
             let hint = "use 26 characters of Crockford base 32, for example `01ARZ3NDEKTSV4RRFFQ69G5FAV`";
             Mistake::new("", format!("is `{shown}`, which is no ULID"), hint)

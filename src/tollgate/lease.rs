@@ -16,13 +16,15 @@ use crate::policy::{
 pub struct Lease {
     grant: Grant,
     permit: Option<Permit>,
+    /// What was used, as far as was said.
+    actuals: Amounts,
     /// None once it was ended or given away.
     runtime: Option<Arc<Runtime>>,
 }
 
 impl Lease {
     pub(super) fn new(granted: Granted, runtime: Arc<Runtime>) -> Self {
-        Self { grant: granted.grant, permit: granted.permit, runtime: Some(runtime) }
+        Self { grant: granted.grant, permit: granted.permit, actuals: Amounts::default(), runtime: Some(runtime) }
     }
 
     /// Its id.
@@ -78,9 +80,14 @@ impl Lease {
     async fn end(&mut self, actuals: Amounts) -> Result<(), LeaseError> {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let request = Complete { lease_id: self.id(), actuals };
-        let completed = runtime.backend.complete(&request).get().await;
-        if completed.is_ok() {
-            self.runtime = None;
+        let completing = runtime.backend.complete(&request);
+        // Without an answer, or without a caller who waits for it, whether it was done is unknown: the drop says the same.
+        self.actuals = request.actuals;
+        let completed = completing.get().await;
+        match &completed {
+            Ok(()) => self.runtime = None,
+            Err(LeaseError::Backend(_)) => {}
+            Err(LeaseError::KeyNotHeld(_) | LeaseError::Finished) => self.actuals = Amounts::default(),
         }
         completed
     }
@@ -136,7 +143,7 @@ pub enum CompleteError {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        let request = Complete { lease_id: self.id(), actuals: Amounts::default() };
+        let request = Complete { lease_id: self.id(), actuals: std::mem::take(&mut self.actuals) };
         match runtime.backend.complete(&request) {
             Reply::Now(Ok(())) => {}
             Reply::Now(Err(error)) => tracing::warn!(lease_id = %self.id(), %error, "could not end a dropped lease"),

@@ -5,11 +5,12 @@ mod lifecycle;
 mod messages;
 
 use tollgate::Tollgate;
-use tollgate::policy::DefinitionFields;
+use tollgate::policy::{DefinitionFields, LeaseError};
 use tollgate::tollgate::StartError;
 
 use crate::support::place::tests_at_each_place;
-use crate::support::{concurrency, key, rolling, within};
+use crate::support::remote::{Line, Remote};
+use crate::support::{concurrency, key, request, rolling, used, within};
 
 tests_at_each_place! {{
     leases:
@@ -80,6 +81,30 @@ async fn limits_that_contradict_each_other_stop_the_start() {
             let builder = limits.into_iter().fold(Tollgate::builder(), |builder, limit| builder.limit_fields(limit));
             let error = builder.start().await.expect_err("a contradiction");
             assert!(matches!(error, StartError::Limits(_)), "{error}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_completion_without_an_answer_is_said_again_at_the_drop() {
+    within(1_000_000, async {
+        let remote = Remote::default();
+        let builder = Tollgate::builder().ledger(remote.ledger()).limit_fields(rolling("r", 10, 60));
+        let tollgate = builder.start().await.expect("it starts");
+        for (is_awaited, left) in [(true, 9), (false, 8)] {
+            let lease = tollgate.reserve(request(&[("r", 4)])).await.expect("there is room");
+            remote.set(Line::Away);
+            remote.set_delay_ms(50);
+            let mut completing = Box::pin(lease.complete(used(&[("r", 1)])));
+            assert!(futures_util::poll!(&mut completing).is_pending());
+            remote.set(Line::Up);
+            if is_awaited {
+                assert!(matches!(completing.await, Err(LeaseError::Backend(_))));
+            } else {
+                drop(completing);
+            }
+            assert_eq!(available(&tollgate, "r").await, left, "and not that all was used");
         }
     })
     .await;

@@ -20,6 +20,7 @@ mod ractor_facts;
 #[cfg(feature = "server")]
 mod readme;
 mod registry;
+mod remote;
 mod supervision;
 mod support;
 mod tidy;

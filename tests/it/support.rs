@@ -3,6 +3,8 @@
 #[cfg(feature = "server")]
 pub(crate) mod client;
 pub(crate) mod differences;
+#[cfg(feature = "server")]
+pub(crate) mod last_will;
 pub(crate) mod place;
 pub(crate) mod remote;
 #[cfg(feature = "server")]

@@ -30,6 +30,12 @@ impl Permit {
         self.gate.name()
     }
 
+    /// Whether it was handed out in a later state of the same breaker, or by another breaker.
+    pub(crate) fn is_younger_than(&self, other: &Self) -> bool {
+        let generation = |permit: &Self| permit.admission.as_ref().map(Admission::generation);
+        self.breaker() != other.breaker() || generation(other) < generation(self)
+    }
+
     /// The call went well.
     #[inline]
     pub fn success(mut self) {

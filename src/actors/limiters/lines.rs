@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::grant::UnclaimedGrant;
+use super::wanted::Wanted;
 use crate::config::Settings;
-use crate::policy::{Amounts, Candidate, Key, Line, Moment, Priority, Refusal, Reserve, Ticket};
+use crate::policy::{Amounts, Candidate, Key, Line, Moment, Priority, Refusal, Ticket};
 
 /// What a waiter is told in the end.
 pub(crate) type Answer = Result<UnclaimedGrant, Box<Refusal>>;
@@ -18,7 +19,7 @@ pub(crate) type Answer = Result<UnclaimedGrant, Box<Refusal>>;
 /// A call that waits.
 #[derive(Debug)]
 struct Waiter {
-    request: Arc<Reserve>,
+    wanted: Wanted,
     answer: oneshot::Sender<Answer>,
     /// How many lines the order of other lines has sent it to since it last lacked capacity.
     detours: usize,
@@ -29,8 +30,8 @@ struct Waiter {
 pub(super) enum Turn {
     /// Nobody waits.
     Nobody,
-    /// Try this request.
-    Try(Candidate, Arc<Reserve>),
+    /// Try this one.
+    Try(Candidate, Wanted),
     /// The one whose turn it was went to this other line, because somebody there is before it.
     WentTo(Key),
 }
@@ -83,7 +84,7 @@ impl Lines {
     pub(super) fn join(
         self: &Arc<Self>,
         key: &Key,
-        request: Arc<Reserve>,
+        wanted: Wanted,
         priority: Priority,
         now: Moment,
     ) -> Result<(Place, oneshot::Receiver<Answer>), Box<Refusal>> {
@@ -95,9 +96,9 @@ impl Lines {
         }
         state.next_ticket += 1;
         let ticket = Ticket(state.next_ticket);
-        let candidate = Candidate { ticket, joined_at: now, priority, tenant: request.labels.tenant.clone() };
+        let candidate = Candidate { ticket, joined_at: now, priority, tenant: wanted.request.labels.tenant.clone() };
         let (answer, receiver) = oneshot::channel();
-        self.enter(&mut state, key, candidate, Waiter { request, answer, detours: 0 });
+        self.enter(&mut state, key, candidate, Waiter { wanted, answer, detours: 0 });
         Ok((Place { lines: Arc::clone(self), ticket }, receiver))
     }
 
@@ -115,14 +116,19 @@ impl Lines {
             }
             // Two lines may order two callers differently (their tenants take turns in each), so that they could send
             // each other back and forth; who has been through all of its lines goes by capacity alone.
-            let has_been_round = waiter.request.amounts.len() <= waiter.detours;
+            let has_been_round = waiter.wanted.request.amounts.len() <= waiter.detours;
             let is_behind = |other: &Key| {
                 other != key && state.lines.get(other).is_some_and(|(line, _)| !line.would_lead(&candidate, turns))
             };
-            let other =
-                waiter.request.amounts.iter().find(|amount| is_behind(&amount.key)).map(|amount| amount.key.clone());
+            let other = waiter
+                .wanted
+                .request
+                .amounts
+                .iter()
+                .find(|amount| is_behind(&amount.key))
+                .map(|amount| amount.key.clone());
             match other.filter(|_| !has_been_round) {
-                None => return Turn::Try(candidate, Arc::clone(&waiter.request)),
+                None => return Turn::Try(candidate, waiter.wanted.clone()),
                 Some(other) => {
                     self.relocate(&mut state, candidate.ticket, &other, |detours| detours + 1);
                     return Turn::WentTo(other);

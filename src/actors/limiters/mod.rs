@@ -5,6 +5,7 @@ mod lines;
 mod rate_limiter;
 mod supervisor;
 mod waiting;
+mod wanted;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, RwLock};
@@ -15,6 +16,7 @@ pub(crate) use lines::Lines;
 pub use rate_limiter::RateLimiterMessage;
 pub(super) use supervisor::LimitersActor;
 pub use waiting::Wait;
+pub(super) use wanted::Wanted;
 
 use super::mailbox::{CallError, Mailbox};
 use super::status::ActorStatus;

@@ -5,6 +5,7 @@
 //! Bound: one wake-up and one tick at a time, and a slot in the line for each acquire. Talks to: the backend and the
 //! lines (shared state), the registry (cast: a decrease was applied), other rate limiters (wake-ups).
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,6 +31,9 @@ const REPORT_RETRY: Duration = Duration::from_secs(1);
 
 /// How long until a ledger that did not say how the limit stands is asked again.
 const SETTLE_RETRY: Duration = Duration::from_secs(1);
+
+/// How long until a ledger that did not answer is asked again for the one in front.
+const LEDGER_RETRY_MS: RangeInclusive<u64> = 100..=500;
 
 /// What the actor of one limit can be asked.
 #[derive(Debug)]
@@ -186,31 +190,41 @@ impl RateLimiterState {
     /// Serves the line until the one in front must wait; says until when at most.
     async fn serve_line(&mut self) -> Option<Moment> {
         loop {
-            let (candidate, request) = match self.runtime.limiters.lines.next_turn(&self.key) {
+            let (candidate, wanted) = match self.runtime.limiters.lines.next_turn(&self.key) {
                 Turn::Nobody => return None,
                 Turn::WentTo(other) => {
                     self.wake_line(&other);
                     continue;
                 }
-                Turn::Try(candidate, request) => (candidate, request),
+                Turn::Try(candidate, wanted) => (candidate, wanted),
             };
-            let answer = match self.runtime.backend.reserve(&request).get().await {
-                Ok(grant) => Ok(UnclaimedGrant::new(grant, request, Arc::clone(&self.runtime.backend))),
+            let backend = &self.runtime.backend;
+            let answer = match wanted.ask(&**backend).await {
+                Ok(grant) => Ok(UnclaimedGrant::new(grant, wanted.request, Arc::clone(backend))),
                 Err(refusal) if refusal.reason.is_worth_waiting() => {
                     let (stopping, wait) = stopping_key(&refusal, &self.key);
                     if stopping == self.key {
-                        let ready_at = self.runtime.clock.now().after(wait);
-                        self.runtime.limiters.lines.blocked(&self.key, ready_at);
-                        return Some(ready_at);
+                        return Some(self.look_again_in(wait));
                     }
                     self.runtime.limiters.lines.send_to(&candidate, &stopping);
                     self.wake_line(&stopping);
                     continue;
                 }
+                // A ledger that is away for a moment costs nobody a place in line.
+                Err(refusal) if matches!(refusal.reason, Reason::BackendError(_)) => {
+                    return Some(self.look_again_in(Duration::from_millis(fastrand::u64(LEDGER_RETRY_MS))));
+                }
                 Err(refusal) => Err(refusal),
             };
             self.runtime.limiters.lines.answer(&candidate, answer);
         }
+    }
+
+    /// The one in front stays there for so long; says until when.
+    fn look_again_in(&self, wait: Duration) -> Moment {
+        let ready_at = self.runtime.clock.now().after(wait);
+        self.runtime.limiters.lines.blocked(&self.key, ready_at);
+        ready_at
     }
 
     fn wake_line(&self, key: &Key) {

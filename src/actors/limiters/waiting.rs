@@ -1,14 +1,14 @@
 //! Waiting for capacity, from the caller's side.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Limiters;
 use super::grant::UnclaimedGrant;
+use super::wanted::Wanted;
 use crate::actors::mailbox::CallError;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::policy::{Key, Priority, Refusal, Reserve};
+use crate::policy::{Key, Priority, Refusal};
 
 /// How long a call waits for capacity, and how urgently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,11 @@ impl Limiters {
         clock: &Clock,
         settings: &Settings,
         key: &Key,
-        request: Arc<Reserve>,
+        wanted: Wanted,
         wait: Wait,
     ) -> Option<Result<UnclaimedGrant, Box<Refusal>>> {
         let now = clock.now();
-        let (place, mut answer) = match self.lines.join(key, request, wait.priority, now) {
+        let (place, mut answer) = match self.lines.join(key, wanted, wait.priority, now) {
             Ok(joined) => joined,
             Err(refusal) => return Some(Err(refusal)),
         };

@@ -10,8 +10,8 @@ use crate::backends::{Backend, LeaseView, Observer, Registered, Reply, SessionSt
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::policy::{
-    Complete, Definition, Grant, KeyPattern, Kind, LeaseError, LeaseId, Mode, Moment, Reason, Refusal, Renew, Reserve,
-    WhenUnavailable,
+    Complete, Definition, Grant, Key, KeyPattern, Kind, LeaseError, LeaseId, Mode, Moment, Reason, Refusal, Renew,
+    Reserve, Restraint, WhenUnavailable,
 };
 
 /// The policies in force, and this server's own shares.
@@ -70,6 +70,16 @@ impl Away {
         answer
     }
 
+    /// Whether it ever granted anything.
+    pub(super) fn has_granted(&self) -> bool {
+        self.allowed.load(Ordering::Relaxed) != 0 || self.shared.load(Ordering::Relaxed) != 0
+    }
+
+    /// The answer to a reservation of which it granted the lease.
+    pub(super) fn again(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
+        now(self.shares.reserve(request))
+    }
+
     /// A lease that was granted here.
     pub(super) fn lease(&self, lease_id: LeaseId) -> Option<LeaseView> {
         now(self.shares.lease(lease_id)).ok().flatten()
@@ -83,6 +93,11 @@ impl Away {
     /// Renews a lease that was granted here.
     pub(super) fn renew(&self, request: &Renew) -> Result<Moment, LeaseError> {
         now(self.shares.renew(request))
+    }
+
+    /// What a provider asks for holds without the ledger too.
+    pub(super) fn restrain(&self, key: &Key, restraint: Restraint) {
+        let _ = now(self.shares.restrain(key, restraint));
     }
 
     pub(super) fn tidy(&self) {

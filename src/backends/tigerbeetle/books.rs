@@ -1,35 +1,43 @@
 //! The books: what this server keeps beside the ledger, and the way to it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
-use tigerbeetle_unofficial::{QueryFilter, Transfer};
-use tokio::sync::Semaphore;
+use tigerbeetle_unofficial::core::query_filter;
+use tigerbeetle_unofficial::{QueryFilter, Transfer, account};
 
-use super::chart::Chart;
+use super::answer::SessionError;
+use super::chart::{Chart, link};
+use super::definition_log::Wanted;
+use super::ending::Ending;
 use super::leases::Leases;
 use super::limit::{Limit, Terms};
 use super::limits::Limits;
-use super::session::{Session, SessionError};
+use super::session::Session;
 use crate::backends::{BackendError, Observer};
 use crate::clock::Clock;
 use crate::config::{Settings, TigerBeetleSettings};
-use crate::policy::{ExpiringTable, LeaseId, Reason, Refusal};
+use crate::policy::{ExpiringTable, KeyPattern, LeaseId, Reason, Refusal};
 
 /// How long the failed attempts of a reservation are remembered, and of how many.
 const ATTEMPT_MEMORY: Duration = Duration::from_secs(600);
 const ATTEMPTS_MAX: usize = 100_000;
 
-/// As many transfers are asked for at once: what a development server answers in one piece.
-const PAGE: u32 = 200;
-
 /// The most transfers of one packet: a development server takes 253.
 pub(super) const PACKET_MAX: usize = 200;
 
-/// The most pages of one answer. A lease that was renewed more often than these can tell has lived for days.
-const PAGES_MAX: usize = 64;
+/// As many transfers has an entry of a log at most.
+const ENTRY_PARTS_MAX: u32 = 3;
+
+/// The most limits that are looked at for debts of other servers in one go.
+const REPAYING_MAX: usize = 1_000;
+
+/// How often each hold of a reservation failed for good.
+pub(super) type Attempts = SmallVec<[u16; 4]>;
 
 /// Why the ledger could not be asked or told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +48,8 @@ pub(super) enum Trouble {
     Away(String),
     /// The way to the cluster broke: it may have been done.
     Lost(String),
+    /// The limit was deleted, with this version, by another server.
+    Deleted { version: u64 },
     /// What the ledger says makes no sense here.
     Fault(String),
 }
@@ -55,9 +65,11 @@ pub(super) struct Counts {
     pub(super) late: AtomicU64,
 }
 
-/// What of a packet's transfers the cluster refused, with the time of its answer.
+/// What became of a chain.
 pub(super) struct Written {
-    pub(super) failures: Vec<(usize, CreateTransferErrorKind)>,
+    /// The member that failed, and with it the whole chain.
+    pub(super) cause: Option<(usize, CreateTransferErrorKind)>,
+    /// When, in the cluster's time.
     pub(super) cluster_ns: u64,
 }
 
@@ -70,11 +82,16 @@ pub(super) struct Books {
     pub(super) clock: Clock,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) counts: Counts,
-    /// A place for each completion that waits for the cluster to come back.
-    pub(super) patience: Arc<Semaphore>,
-    pub(super) patience_max: usize,
+    pub(super) ending: Arc<Ending>,
+    /// Cloned into every task that goes on by itself.
+    pub(super) detached: Arc<()>,
+    /// Limits that were used since it was last looked whether they owe something.
+    pub(super) repaying: Mutex<Vec<Arc<Limit>>>,
+    /// Templates of which other servers made newer ones.
+    newer_templates: Mutex<HashMap<KeyPattern, Wanted>>,
+    is_closed: AtomicBool,
     /// The next attempt of reservations whose earlier ones failed: their ids are burned.
-    attempts: Mutex<ExpiringTable<LeaseId, u32>>,
+    attempts: Mutex<ExpiringTable<LeaseId, Attempts>>,
 }
 
 impl Books {
@@ -95,73 +112,132 @@ impl Books {
             clock,
             observer,
             counts: Counts::default(),
-            patience_max: tigerbeetle.in_flight_max,
-            patience: Arc::new(Semaphore::new(tigerbeetle.in_flight_max)),
+            ending: Ending::new(tigerbeetle.in_flight_max),
+            detached: Arc::default(),
+            repaying: Mutex::default(),
+            newer_templates: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             attempts: Mutex::new(ExpiringTable::new(ATTEMPT_MEMORY, ATTEMPTS_MAX)),
         }
     }
 
-    pub(super) async fn write(&self, transfers: Vec<Transfer>) -> Result<Written, Trouble> {
-        let answer = self.session.create_transfers(transfers).await?;
-        Ok(Written { failures: answer.value, cluster_ns: answer.cluster_ns })
-    }
-
-    /// The same of what may be more than one packet takes, and may fail one by one.
+    /// Writes what may be more than one packet takes, and may fail one by one.
     pub(super) async fn write_each(&self, transfers: &[Transfer]) -> Result<(), Trouble> {
         for packet in transfers.chunks(PACKET_MAX) {
-            self.write(packet.to_vec()).await?;
+            self.session.create_transfers(packet.to_vec()).await?;
         }
         Ok(())
     }
 
-    /// All transfers with this mark, in the order in which they were made.
-    pub(super) async fn marked(&self, mark: u128) -> Result<Vec<Transfer>, Trouble> {
-        let mut all: Vec<Transfer> = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let mut filter = QueryFilter::new(PAGE).with_user_data_128(mark).with_ledger(self.chart.ids.ledger());
-            filter.as_raw_mut().timestamp_min = all.last().map_or(0, |last| last.as_raw().timestamp + 1);
-            let page = self.session.query_transfers(filter).await?.value;
-            let is_last = page.len() < PAGE as usize;
-            all.extend(page);
-            if is_last {
-                return Ok(all);
-            }
+    /// Writes a chain after a prelude, in the same packet if that takes both.
+    pub(super) async fn write_chain(
+        &self,
+        mut prelude: Vec<Transfer>,
+        chain: &mut [Transfer],
+    ) -> Result<Written, Trouble> {
+        link(chain);
+        if PACKET_MAX < prelude.len() + chain.len() {
+            self.write_each(&prelude).await?;
+            prelude.clear();
         }
-        Err(Trouble::Fault("the ledger has more to say of this than can be read".to_owned()))
+        let chain_at = prelude.len();
+        prelude.extend_from_slice(chain);
+        let answer = self.session.create_transfers(prelude).await?;
+        // What failed with the one that failed is not named twice; what comes before the chain may fail by itself.
+        let is_cause = |(at, kind): &&(usize, CreateTransferErrorKind)| {
+            chain_at <= *at && !matches!(kind, CreateTransferErrorKind::LinkedEventFailed)
+        };
+        let cause = answer.value.iter().find(is_cause).map(|(at, kind)| (at - chain_at, *kind));
+        Ok(Written { cause, cluster_ns: answer.cluster_ns })
     }
 
-    /// What comes before a chain over this limit, in the same packet: what flowed back since, then what it owes.
-    pub(super) fn prelude(&self, limit: &Limit, terms: &Terms, transfers: &mut Vec<Transfer>) {
+    /// The last transfers of a limit's log, the last one first. The leases of clients cannot get in there.
+    pub(super) async fn last_entries(&self, key: u128) -> Result<Vec<Transfer>, Trouble> {
+        let mut filter = account::Filter::new(self.chart.log, ENTRY_PARTS_MAX);
+        filter.set_flags(account::FilterFlags::CREDITS | account::FilterFlags::REVERSED);
+        filter.as_raw_mut().user_data_128 = key;
+        Ok(self.session.account_transfers(filter).await?.value)
+    }
+
+    /// Transfers of a lease, at most `count`: the last ones, the last one first, or the first ones.
+    pub(super) async fn of_lease(&self, id: LeaseId, count: u32, last: bool) -> Result<Vec<Transfer>, Trouble> {
+        if id.as_u128() == 0 {
+            return Ok(Vec::new()); // The cluster would take it for all leases.
+        }
+        let flags = if last { query_filter::Flags::REVERSED } else { query_filter::Flags::empty() };
+        let filter = QueryFilter::new(count).with_user_data_128(id.as_u128()).with_ledger(self.chart.ids.ledger());
+        Ok(self.session.query_transfers(filter.with_flags(flags)).await?.value)
+    }
+
+    /// What comes before a chain over this limit, in the same packet: what flowed back by this time of the cluster, then
+    /// what it owes.
+    pub(super) fn prelude(&self, limit: &Limit, terms: &Terms, cluster_ns: u64, transfers: &mut Vec<Transfer>) {
         if let Some(ticks) = terms.ticks {
-            let mut state = limit.lock();
-            let due = ticks.due(state.ticked, self.session.cluster_ns());
-            state.ticked = state.ticked.max(*due.end());
+            let state = limit.lock();
+            let is_same = state.standing.is_some_and(|standing| standing.seq == terms.standing.seq);
+            let sent = if is_same { state.ticked } else { 0 };
             drop(state);
-            for tick in due {
-                let amount = ticks.amount(tick);
-                if amount != 0 {
-                    transfers.push(self.chart.refill(terms, tick, amount));
-                }
-            }
+            let refills = ticks.due(sent, cluster_ns).map(|(tick, amount)| self.chart.refill(terms, tick, amount));
+            transfers.extend(refills);
         }
         if terms.owes {
             transfers.push(self.chart.collect(&terms.accounts, self.unix_ms()));
         }
     }
 
-    /// After a packet with refills got no answer: they are sent once more.
-    pub(super) fn resend_refills(&self, limit: &Limit) {
-        limit.lock().ticked = 0;
+    /// The prelude of that time has arrived: its ticks are not sent again. Until then everybody sends them, so that
+    /// none comes after somebody has spent.
+    pub(super) fn arrived(&self, limit: &Limit, terms: &Terms, cluster_ns: u64) {
+        if let Some(ticks) = terms.ticks {
+            let mut state = limit.lock();
+            if state.standing.is_some_and(|standing| standing.seq == terms.standing.seq) {
+                state.ticked = state.ticked.max(ticks.at(cluster_ns));
+            }
+        }
     }
 
-    pub(super) fn attempt_of(&self, lease_id: LeaseId) -> u32 {
-        let mut attempts = self.attempts.lock().expect("nothing under this lock panics but a broken invariant");
-        attempts.remove(&lease_id, self.clock.now()).unwrap_or(0)
+    /// A pause of work that may outlive the runtime of whoever asked for it.
+    pub(super) fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
+        let _runtime = self.session.runtime.enter();
+        tokio::time::sleep(duration)
     }
 
-    pub(super) fn remember_attempt(&self, lease_id: LeaseId, attempt: u32) {
+    /// The limit is in use, and what it owes is to be looked for with the next look at what other servers do.
+    pub(super) fn look_for_debt_later(&self, limit: &Arc<Limit>) {
+        if std::mem::replace(&mut limit.lock().is_listed, true) {
+            return;
+        }
+        let mut repaying = self.repaying.lock().expect("nothing under this lock panics but a broken invariant");
+        if repaying.len() < REPAYING_MAX {
+            repaying.push(Arc::clone(limit));
+        } else {
+            drop(repaying);
+            limit.lock().is_listed = false;
+        }
+    }
+
+    pub(super) fn newer_templates(&self) -> MutexGuard<'_, HashMap<KeyPattern, Wanted>> {
+        self.newer_templates.lock().expect("nothing under this lock panics but a broken invariant")
+    }
+
+    /// From now on nothing waits for the cluster any more.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.session.close();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn attempts_of(&self, lease_id: LeaseId) -> Attempts {
         let mut attempts = self.attempts.lock().expect("nothing under this lock panics but a broken invariant");
-        attempts.insert(lease_id, attempt, self.clock.now());
+        attempts.remove(&lease_id, self.clock.now()).unwrap_or_default()
+    }
+
+    pub(super) fn remember_attempts(&self, lease_id: LeaseId, failed: Attempts) {
+        let mut attempts = self.attempts.lock().expect("nothing under this lock panics but a broken invariant");
+        attempts.insert(lease_id, failed, self.clock.now());
     }
 
     pub(super) fn unix_ms(&self) -> u64 {
@@ -175,16 +251,6 @@ impl Books {
     }
 }
 
-impl Written {
-    /// The one member that failed of the chain that begins at `chain_at`: what failed with it is not named twice.
-    pub(super) fn cause(&self, chain_at: usize) -> Option<(usize, CreateTransferErrorKind)> {
-        let is_cause = |(at, kind): &&(usize, CreateTransferErrorKind)| {
-            chain_at <= *at && !matches!(kind, CreateTransferErrorKind::LinkedEventFailed)
-        };
-        self.failures.iter().find(is_cause).copied()
-    }
-}
-
 impl Counts {
     pub(super) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
@@ -195,15 +261,14 @@ impl Trouble {
     pub(super) fn refusal(self, settings: &Settings) -> Box<Refusal> {
         Box::new(match self {
             Self::Overloaded => settings.overloaded(),
-            Self::Away(reason) | Self::Lost(reason) | Self::Fault(reason) => {
-                Refusal::permanent(Reason::BackendError(reason))
-            }
+            trouble => Refusal::permanent(Reason::BackendError(trouble.text())),
         })
     }
 
     pub(super) fn text(self) -> String {
         match self {
             Self::Overloaded => "too many requests to the ledger are in flight; try again".to_owned(),
+            Self::Deleted { .. } => "another server of the group deleted this limit; put it again".to_owned(),
             Self::Away(reason) | Self::Lost(reason) | Self::Fault(reason) => reason,
         }
     }

@@ -46,15 +46,20 @@ pub(super) enum Code {
     RollingRule = 5,
     ConcurrencyRule = 6,
     BucketRule = 7,
+    /// The third part: the capacity until it is lowered.
+    InForce = 8,
     /// Capacity given to a limit or taken from it.
-    Capacity = 8,
+    Capacity = 9,
     /// What leases hold.
     RollingHold = 16,
     ConcurrencyHold = 17,
     BucketSpend = 18,
     /// A hold that only a shadow limit would have refused: it is booked beside the limit.
     UnchargedHold = 19,
+    /// The same for a slot, which a completion releases and a renewal prolongs.
+    UnchargedSlot = 22,
     Finish = 20,
+    Taken = 21,
     /// What a bucket gets back.
     Refill = 24,
     Refund = 25,
@@ -67,7 +72,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 22] = [
         Self::Begin,
         Self::Change,
         Self::Lowering,
@@ -80,15 +85,27 @@ impl Code {
         Self::ConcurrencyHold,
         Self::BucketSpend,
         Self::UnchargedHold,
+        Self::UnchargedSlot,
         Self::Finish,
+        Self::Taken,
         Self::Refill,
         Self::Refund,
         Self::Overage,
         Self::Collect,
         Self::Debt,
         Self::Guard,
-        Self::Guard,
+        Self::InForce,
     ];
+
+    /// Whether such a hold is charged to its limit.
+    pub(super) fn is_charged(self) -> bool {
+        !matches!(self, Self::UnchargedHold | Self::UnchargedSlot)
+    }
+
+    /// Whether such a hold is one of what is held at once.
+    pub(super) fn is_slot(self) -> bool {
+        matches!(self, Self::ConcurrencyHold | Self::UnchargedSlot)
+    }
 
     pub(super) fn of(transfer: &Transfer) -> Option<Self> {
         Self::ALL.into_iter().find(|code| *code as u16 == transfer.code())
@@ -163,7 +180,7 @@ impl Chart {
     /// Holds `amount` for so many seconds.
     pub(super) fn pending(&self, id: u128, code: Code, from: u128, amount: u128, timeout_seconds: u32) -> Transfer {
         assert_ne!(timeout_seconds, 0, "the cluster takes 0 for a hold that never ends");
-        let to = if code == Code::UnchargedHold { self.leases } else { self.operator };
+        let to = if code.is_charged() { self.operator } else { self.leases };
         self.posted(id, code, from, to, amount).with_flags(transfer::Flags::PENDING).with_timeout(timeout_seconds)
     }
 
@@ -181,6 +198,12 @@ impl Chart {
         self.posted(id, Code::Finish, self.operator, self.leases, 0).with_user_data_128(lease_id.as_u128())
     }
 
+    /// The mark that a lease was granted again by another server than the one that made it.
+    pub(super) fn taken(&self, lease_id: LeaseId) -> Transfer {
+        let id = self.ids.part(lease_id, "taken", 0);
+        self.posted(id, Code::Taken, self.operator, self.leases, 0).with_user_data_128(lease_id.as_u128())
+    }
+
     /// Pays what a limit owes from what it has free, as far as that goes. Can be done any number of times.
     pub(super) fn collect(&self, accounts: &LimitAccounts, unix_ms: u64) -> Transfer {
         let flags = transfer::Flags::BALANCING_DEBIT | transfer::Flags::BALANCING_CREDIT;
@@ -190,7 +213,7 @@ impl Chart {
 
     /// What a bucket gets back by one tick: no more than it gave out.
     pub(super) fn refill(&self, terms: &Terms, tick: u64, amount: u64) -> Transfer {
-        let id = self.ids.refill(terms.hash, terms.standing.rule_seq, tick);
+        let id = self.ids.refill(terms.hash, terms.standing.seq, tick);
         let LimitAccounts { limit, spent, .. } = terms.accounts;
         self.posted_as_far_as_there(id, Code::Refill, spent, limit, amount.into())
     }

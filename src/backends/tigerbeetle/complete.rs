@@ -4,23 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tigerbeetle_unofficial::Transfer;
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Counts, Trouble};
-use super::chart::{Code, LimitAccounts, link};
 use super::finding::Owner;
-use super::lease::{Held, HoldTerms, LeaseRecord};
+use super::lease::{Held, LeaseRecord};
+use super::leases::Left;
 use super::limit::{Limit, Terms};
 use super::opening::is_there;
-use crate::policy::{Complete, Key, Kind, LeaseError, Overage};
+use super::settlement::Settlement;
+use crate::policy::{Complete, Key, LeaseError, Overage};
 
 /// How often a completion is put together anew, because a hold expired or was renewed meanwhile, or because others took
 /// what was free. After these it is charged as debt, which always succeeds.
 const TRIES: usize = 8;
 const TRIES_WITH_ROOM: usize = 4;
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// How long one waits that found no way to the ledger, before the next try.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -29,61 +27,66 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// latest, but for long streams.
 const PERSISTENCE: Duration = Duration::from_secs(600);
 
-/// What is to be done about one hold.
-struct Settlement {
-    hold: Held,
-    /// What was used, if the caller says so.
-    actual: Option<u128>,
-    /// `None` if its limit is not defined here any more: what was used beyond counts nowhere.
-    limit: Option<(Arc<Limit>, Terms)>,
-    accounts: Option<LimitAccounts>,
-    /// What is free for what was used beyond, where that is known.
-    free: u64,
-}
-
-impl Settlement {
-    fn excess(&self) -> u64 {
-        let excess = self.actual.map_or(0, |actual| actual.saturating_sub(self.hold.amount));
-        if matches!(self.hold.code, Code::RollingHold | Code::BucketSpend) && self.limit.is_some() {
-            u64::try_from(excess).unwrap_or(u64::MAX)
-        } else {
-            0 // What is held at once is over; and what was not charged is not charged more.
-        }
-    }
-
-    fn unused(&self) -> u128 {
-        self.actual.map_or(0, |actual| self.hold.amount.saturating_sub(actual))
-    }
-
-    fn frees(&self, now_ns: u64) -> bool {
-        let is_slot = self.hold.code == Code::ConcurrencyHold;
-        self.hold.is_live(now_ns) && (is_slot || self.unused() != 0)
-    }
+/// A lease that is given back.
+struct GivenBack {
+    /// As it was before it was marked as over here.
+    known: Option<LeaseRecord>,
 }
 
 impl Books {
     /// Ends a lease; goes on trying while the cluster is away.
     pub(super) async fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
+        self.end(request, None).await
+    }
+
+    /// Ends a lease whose grant one caller did not take, and says whether it did: one that others have goes on. Of one
+    /// that may have been granted, unless somebody has it here, this server never told anybody.
+    pub(super) async fn give_back(&self, request: &Complete, is_granted: bool) -> Result<bool, LeaseError> {
+        let known = if is_granted {
+            match self.leases.leave(request.lease_id) {
+                Left::ToOthers => return Ok(false),
+                Left::Last(lease) => Some(*lease),
+                Left::Unknown => None,
+            }
+        } else if self.leases.has(request.lease_id) {
+            return Ok(false);
+        } else {
+            None
+        };
+        self.end(request, Some(GivenBack { known })).await.map(|()| true)
+    }
+
+    async fn end(&self, request: &Complete, given_back: Option<GivenBack>) -> Result<(), LeaseError> {
         let give_up_at = self.clock.now().after(PERSISTENCE);
-        let mut patience = None;
+        let mut place = None;
         loop {
-            let trouble = match self.try_complete(request).await {
+            let trouble = match self.try_to_end(request, given_back.as_ref()).await {
                 Ok(done) => return done,
                 Err(trouble) => trouble,
             };
-            // As many may wait for the cluster as may be on their way to it.
-            patience = patience.or_else(|| Arc::clone(&self.patience).try_acquire_owned().ok());
-            if matches!(trouble, Trouble::Fault(_)) || patience.is_none() || give_up_at < self.clock.now() {
+            // One task for each lease waits for the cluster to come back.
+            place = place.or_else(|| self.ending.enter(request.lease_id));
+            let is_lasting = matches!(trouble, Trouble::Fault(_)) || self.is_closed();
+            if is_lasting || place.is_none() || give_up_at < self.clock.now() {
                 return Err(LeaseError::Backend(trouble.text()));
             }
-            tokio::time::sleep(RETRY_DELAY).await;
+            self.sleep(RETRY_DELAY).await;
         }
     }
 
-    async fn try_complete(&self, request: &Complete) -> Result<Result<(), LeaseError>, Trouble> {
-        let Some(mut lease) = self.find_lease(request.lease_id).await? else { return Ok(Ok(())) };
+    async fn try_to_end(
+        &self,
+        request: &Complete,
+        given_back: Option<&GivenBack>,
+    ) -> Result<Result<(), LeaseError>, Trouble> {
+        let known = given_back.and_then(|given_back| given_back.known.clone());
+        let found = match known {
+            Some(lease) => Some(lease),
+            None => self.find_lease(request.lease_id).await?,
+        };
+        let Some(mut lease) = found else { return Ok(Ok(())) };
+        let mut now_ns = self.session.cluster_ns();
         for attempt in 0..TRIES {
-            let now_ns = self.session.cluster_ns();
             if !lease.is_live(now_ns) {
                 return Ok(Ok(()));
             }
@@ -91,23 +94,30 @@ impl Books {
                 Ok(settlements) => settlements,
                 Err(error) => return Ok(Err(error)),
             };
-            let (chain, collects) = self.chain(&lease, &settlements, attempt, now_ns);
-            let (count, pending): (_, Vec<_>) = (chain.len(), chain.iter().map(Transfer::pending_id).collect());
-            let written = self.write([chain, collects].concat()).await?;
-            match written.cause(0).filter(|(at, _)| *at < count) {
+            let (mut chain, collects) =
+                self.settling_chain(&lease, &settlements, attempt, now_ns, given_back.is_some());
+            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            match written.cause {
                 None => {
                     self.completed(&lease, &settlements, now_ns);
-                    return Ok(Ok(()));
+                    // Another time will do, if this one fails.
+                    return Ok(self.write_each(&collects).await.map_or(Ok(()), Ok));
                 }
                 Some((0, kind)) if is_there(kind) => {
                     self.leases.finish(lease.id);
                     return Ok(Ok(()));
                 }
+                Some((1, kind)) if is_there(kind) && given_back.is_some() => {
+                    self.leases.put(lease); // Another server has granted it again: it goes on.
+                    return Ok(Ok(()));
+                }
                 Some((_, CreateTransferErrorKind::ExceedsCredits)) => {}
                 Some((at, CreateTransferErrorKind::PendingTransferExpired)) => {
                     // The cluster's clock is ahead of what is known of it here.
-                    let expired = lease.holds.iter_mut().filter(|hold| hold.transfer == pending[at]);
-                    expired.for_each(|hold| hold.expires_at_ns = hold.expires_at_ns.min(now_ns));
+                    let ended = chain[at].pending_id();
+                    now_ns = now_ns.max(written.cluster_ns);
+                    let ended = lease.holds.iter_mut().filter(|hold| hold.transfer == ended);
+                    ended.for_each(|hold| hold.expires_at_ns = hold.expires_at_ns.min(now_ns));
                 }
                 // Something became of a hold since it was looked at.
                 Some(_) => match self.read_lease(lease.id).await? {
@@ -179,112 +189,6 @@ impl Books {
         Ok(())
     }
 
-    fn chain(
-        &self,
-        lease: &LeaseRecord,
-        settlements: &[Settlement],
-        attempt: usize,
-        now_ns: u64,
-    ) -> (Vec<Transfer>, Vec<Transfer>) {
-        let mut chain = vec![self.chart.finish(lease.id)];
-        let mut collects = Vec::new();
-        for (position, settlement) in (0_u32..).zip(settlements) {
-            self.give_back_unused(lease, position, settlement, now_ns, &mut chain);
-            self.charge_excess(lease, position, settlement, attempt, &mut chain);
-            if let Some((limit, terms)) = &settlement.limit
-                && terms.overage == Overage::Repay
-                && (settlement.excess() != 0 || limit.lock().owes)
-            {
-                collects.push(self.chart.collect(&terms.accounts, self.unix_ms()));
-            }
-        }
-        link(&mut chain);
-        (chain, collects)
-    }
-
-    fn give_back_unused(
-        &self,
-        lease: &LeaseRecord,
-        position: u32,
-        settlement: &Settlement,
-        now_ns: u64,
-        chain: &mut Vec<Transfer>,
-    ) {
-        let Settlement { hold, .. } = settlement;
-        if !settlement.frees(now_ns) {
-            return;
-        }
-        let part = |part| self.chart.ids.part(lease.id, part, hold.transfer);
-        match hold.code {
-            Code::RollingHold => {
-                chain.push(self.chart.void(lease.id, hold.transfer));
-                let kept = hold.amount - settlement.unused();
-                if kept != 0 {
-                    // Rounded up: nothing is free before its time.
-                    let seconds = (hold.expires_at_ns - now_ns).div_ceil(NANOS_PER_SECOND);
-                    let seconds = u32::try_from(seconds).expect("no more than the hold had");
-                    let terms = HoldTerms { amount: kept, seconds, ..again(hold) };
-                    chain.push(self.chart.hold(lease.id, part("keep"), position, &terms));
-                }
-            }
-            Code::BucketSpend => {
-                if let Some(accounts) = settlement.accounts {
-                    let LimitAccounts { limit, spent, .. } = accounts;
-                    let id = part("refund");
-                    let amount = settlement.unused();
-                    let refund = self.chart.posted_as_far_as_there(id, Code::Refund, spent, limit, amount);
-                    chain.push(refund.with_user_data_128(lease.id.as_u128()));
-                }
-            }
-            _ => chain.push(self.chart.void(lease.id, hold.transfer)),
-        }
-    }
-
-    /// What fits is charged as if it had been reserved now; what does not goes by the limit's policy.
-    fn charge_excess(
-        &self,
-        lease: &LeaseRecord,
-        position: u32,
-        settlement: &Settlement,
-        attempt: usize,
-        chain: &mut Vec<Transfer>,
-    ) {
-        let (excess, Some((_, terms))) = (settlement.excess(), &settlement.limit) else { return };
-        if excess == 0 {
-            return;
-        }
-        let fitting = excess.min(settlement.free);
-        let rest = excess - fitting;
-        let LimitAccounts { limit, owed, debt, spent } = terms.accounts;
-        // The id of a try that failed for want of room is burned.
-        let part = |part: &str| self.chart.ids.part(lease.id, &format!("{part}:{attempt}"), settlement.hold.transfer);
-        let charged = match terms.overage {
-            Overage::Repay => excess,
-            Overage::Debt | Overage::Deny => fitting,
-        };
-        if rest != 0 {
-            match terms.overage {
-                Overage::Repay => {
-                    chain.push(self.chart.posted(part("overage"), Code::Overage, owed, limit, rest.into()))
-                }
-                Overage::Debt => {
-                    let operator = self.chart.operator;
-                    chain.push(self.chart.posted(part("debt"), Code::Debt, debt, operator, rest.into()));
-                }
-                Overage::Deny => {}
-            }
-        }
-        if charged != 0 {
-            let Held { tag, code, .. } = settlement.hold;
-            let seconds = match terms.standing.kind {
-                Kind::Rolling { window } => u32::try_from(window.get()).expect("at most a hundred years"),
-                Kind::Concurrency { .. } | Kind::TokenBucket { .. } => 1,
-            };
-            let extra = HoldTerms { code, account: limit, spent, tag, amount: charged.into(), seconds };
-            chain.push(self.chart.hold(lease.id, part("extra"), position, &extra));
-        }
-    }
-
     fn completed(&self, lease: &LeaseRecord, settlements: &[Settlement], now_ns: u64) {
         self.leases.finish(lease.id);
         Counts::add(&self.counts.completed);
@@ -305,18 +209,4 @@ impl Books {
             }
         }
     }
-
-    /// Ends a lease whose grant nobody took. One whose grant was given out again goes on.
-    pub(super) async fn give_back(&self, request: &Complete) -> Result<(), LeaseError> {
-        if self.leases.get(request.lease_id).is_some_and(|lease| lease.is_shared) {
-            return Ok(());
-        }
-        self.complete(request).await
-    }
-}
-
-/// The same hold once more.
-pub(super) fn again(hold: &Held) -> HoldTerms {
-    let Held { code, account, tag, amount, .. } = *hold;
-    HoldTerms { code, account, spent: 0, tag, amount, seconds: 1 }
 }

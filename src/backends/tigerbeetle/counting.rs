@@ -2,46 +2,65 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use tigerbeetle_unofficial::Account;
 use tigerbeetle_unofficial::core::error::CreateAccountErrorKind;
 
 use super::books::{Books, Counts, Trouble};
 use crate::backends::SessionStatus;
-use crate::policy::{Complete, Key, Kind, Refusal, Reserve, Restraint};
+use crate::policy::{Complete, Key, Kind, Moment, Refusal, Reserve, Restraint};
+
+/// How long a grant is kept for whom it was made, after its deadline.
+const GIVE_BACK_DELAY: Duration = Duration::from_secs(1);
 
 impl Books {
-    /// Makes what all limits share.
-    pub(super) async fn make_shared_accounts(&self) -> Result<(), Trouble> {
-        let answer = self.session.create_accounts(self.chart.shared_accounts()).await?;
+    /// Makes accounts; those that are there already are no failure.
+    pub(super) async fn make_accounts(&self, accounts: Vec<Account>) -> Result<(), Trouble> {
+        let answer = self.session.create_accounts(accounts).await?;
         match answer.value.iter().find(|(_, kind)| !matches!(kind, CreateAccountErrorKind::Exists)) {
             None => Ok(()),
             Some((_, kind)) => Err(Trouble::Fault(format!("it refused to make an account: {kind:?}"))),
         }
     }
 
+    /// Pauses a limit until then, as its provider asks. It ends by itself, and with this process.
+    pub(super) fn pause(&self, key: &Key, until: Moment) {
+        let now = self.clock.now();
+        if until <= now {
+            return; // Not worth an instance.
+        }
+        let Ok(limit) = self.limits.resolve(key, now) else { return };
+        let mut state = limit.lock();
+        state.restraints.pause(until);
+        let paused_until = state.restraints.paused_until(now);
+        drop(state);
+        self.limits.count(key, |family| family.note_pause(paused_until));
+    }
+
     /// Does what a provider asks of a limit. It ends by itself, and with this process.
     pub(super) async fn restrain(&self, key: &Key, restraint: Restraint) -> Result<(), Trouble> {
+        let (remaining, until) = match restraint {
+            Restraint::Pause { until } => {
+                self.pause(key, until);
+                return Ok(());
+            }
+            Restraint::Tighten { remaining, until } => (remaining, until),
+        };
         let now = self.clock.now();
-        if restraint.until() <= now {
-            return Ok(()); // Not worth an instance.
+        if until <= now {
+            return Ok(());
         }
         let Ok(limit) = self.limits.resolve(key, now) else { return Ok(()) };
-        match restraint {
-            Restraint::Pause { until } => limit.lock().restraints.pause(until),
-            Restraint::Tighten { remaining, until } => {
-                let terms = self.open(&limit).await?;
-                if let Kind::Concurrency { .. } = terms.standing.kind {
-                    return Ok(());
-                }
-                let balances = self.balances(&[(Arc::clone(&limit), terms)]).await?;
-                let surplus = balances[0].free.saturating_sub(remaining);
-                if surplus != 0 {
-                    limit.lock().restraints.withhold(surplus, until);
-                }
-            }
+        let terms = self.open(&limit).await?;
+        if let Kind::Concurrency { .. } = terms.standing.kind {
+            return Ok(());
         }
-        let paused_until = limit.lock().restraints.paused_until(now);
-        self.limits.count(key, |family| family.note_pause(paused_until));
+        let balances = self.balances(&[(Arc::clone(&limit), terms)]).await?;
+        let surplus = balances[0].free.saturating_sub(remaining);
+        if surplus != 0 {
+            limit.lock().restraints.withhold(surplus, until);
+        }
         Ok(())
     }
 
@@ -58,18 +77,23 @@ impl Books {
         }
     }
 
-    /// Gives back a grant that came when its caller had been told otherwise, or was gone.
-    pub(super) async fn give_back_late(&self, request: &Reserve) {
-        self.counts.late.fetch_add(1, Ordering::Relaxed);
+    /// Gives back what may have been granted when its caller had been told otherwise, or was gone. Not at once: who is
+    /// told that the outcome is unknown asks again under the same id, and takes it over.
+    pub(super) async fn give_back_later(&self, request: &Reserve, is_granted: bool) {
+        self.sleep(GIVE_BACK_DELAY).await;
         let nothing = Complete { lease_id: request.lease_id, actuals: request.amounts.zeroed() };
-        if let Err(error) = self.give_back(&nothing).await {
-            tracing::warn!(lease_id = %request.lease_id, %error, "a grant that nobody took ends by its own expiry");
+        match self.give_back(&nothing, is_granted).await {
+            Ok(true) => Counts::add(&self.counts.late),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(lease_id = %request.lease_id, %error, "a grant that nobody took ends by its own expiry");
+            }
         }
     }
 
-    /// Whether nothing is on its way, and no end of a lease waits for the cluster.
+    /// Whether nothing goes on by itself any more.
     pub(super) fn is_quiet(&self) -> bool {
-        self.session.status().in_flight == 0 && self.patience.available_permits() == self.patience_max
+        Arc::strong_count(&self.detached) == 1
     }
 
     pub(super) fn status(&self) -> SessionStatus {

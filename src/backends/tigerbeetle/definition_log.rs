@@ -1,6 +1,6 @@
 //! The log of one limit: who defined what, in the ledger itself. Each entry has the number after the last one in its
-//! id, so that of two servers that write one, one finds it there and reads again. An entry is two transfers: what shall
-//! be in force, and the rule of its kind.
+//! id, so that of two servers that write one, one finds it there and reads again. An entry is a chain of two or three
+//! transfers: what shall be in force, the rule of its kind, and while a decrease waits the capacity that still is.
 
 use std::num::NonZeroU64;
 
@@ -9,24 +9,22 @@ use tigerbeetle_unofficial::Transfer;
 use super::chart::{Chart, Code};
 use crate::policy::{Kind, Seconds};
 
-/// What the last entries say of a limit.
+/// What the last entry says of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// The number of the last entry.
+    /// The number of the entry.
     pub(super) seq: u32,
-    /// The number of the entry with which it last began anew.
+    /// The number of the entry with which the limit last began anew.
     pub(super) generation: u32,
-    /// Of the definition that the last entry is from.
+    /// Of the definition that the entry is from.
     pub(super) version: u64,
     pub(super) kind: Kind,
     /// The capacity it shall have.
     pub(super) wanted: NonZeroU64,
     /// The capacity it has.
     pub(super) capacity: NonZeroU64,
-    /// The entry that last changed the rule or the capacity wanted, and when that was in the cluster's time: the ticks
-    /// of a bucket begin then.
-    pub(super) rule_seq: u32,
-    pub(super) rule_since_ns: u64,
+    /// When the entry was written, in the cluster's time: the ticks of a bucket begin anew then.
+    pub(super) since_ns: u64,
 }
 
 impl Standing {
@@ -36,7 +34,7 @@ impl Standing {
 
     /// What the last entry says.
     pub(super) fn wanted(&self) -> Wanted {
-        Wanted { kind: self.kind, capacity: self.wanted, version: self.version }
+        Wanted { kind: self.kind, capacity: self.wanted, version: self.version, is_exact: true }
     }
 }
 
@@ -46,17 +44,20 @@ pub(super) struct Wanted {
     pub(super) kind: Kind,
     pub(super) capacity: NonZeroU64,
     pub(super) version: u64,
+    /// Of one limit by itself: older than its deletion it stays deleted. What a template says of its instances holds
+    /// where the limit of its own was deleted.
+    pub(super) is_exact: bool,
 }
 
 /// What the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing was ever defined, or it was deleted; the last entry has this number.
-    Nothing { seq: u32 },
+    /// Nothing was ever defined, or what had this version was deleted; the last entry has this number.
+    Nothing { seq: u32, deleted_version: Option<u64> },
     /// This is in force.
     Limit(Standing),
-    /// The entries that were read do not reach back far enough.
-    Incomplete,
+    /// What was written is no entry.
+    Garbled,
 }
 
 /// What has to be written so that a definition is in force.
@@ -74,49 +75,41 @@ pub(super) enum Step {
     Lower { seq: u32, by: u64 },
 }
 
-/// One entry, read.
-#[derive(Clone, Copy)]
-struct Entry {
-    code: Code,
-    seq: u32,
-    version: u64,
-    written_at_ns: u64,
-    /// The capacity and the rule; a deletion has none.
-    limit: Option<(NonZeroU64, Kind)>,
-}
-
-/// Reads the transfers of a log, the last one first.
+/// Reads the last transfers of a log, the last one first. An entry says all there is to say of a limit, so that none
+/// before it has to be read.
 pub(super) fn read(transfers: &[Transfer]) -> Found {
-    let mut entries = entries(transfers);
-    let Some(last) = entries.next() else { return Found::Nothing { seq: 0 } };
-    let Some((wanted, kind)) = last.limit else { return Found::Nothing { seq: last.seq } };
-    let (mut capacity, mut rule, mut is_same_rule) = (None, last, true);
-    for entry in std::iter::once(last).chain(entries) {
-        let Some((wanted_then, kind_then)) = entry.limit else { break };
-        is_same_rule &= (wanted_then, kind_then) == (wanted, kind);
-        if is_same_rule {
-            rule = entry;
-        }
-        if entry.code != Code::Lowering {
-            capacity.get_or_insert(wanted_then);
-        }
-        if let (Code::Begin, Some(capacity)) = (entry.code, capacity) {
-            let (Entry { seq, version, .. }, generation) = (last, entry.seq);
-            let Entry { seq: rule_seq, written_at_ns: rule_since_ns, .. } = rule;
-            let standing = Standing { seq, generation, version, kind, wanted, capacity, rule_seq, rule_since_ns };
-            return Found::Limit(standing);
+    let Some(seq) = transfers.first().map(Transfer::user_data_32) else {
+        return Found::Nothing { seq: 0, deleted_version: None };
+    };
+    let parts = transfers.iter().take_while(|transfer| transfer.user_data_32() == seq);
+    let (mut head, mut rule, mut in_force) = (None, None, None);
+    for part in parts {
+        match Code::of(part) {
+            Some(Code::Retired) => return Found::Nothing { seq, deleted_version: Some(part.user_data_64()) },
+            Some(code @ (Code::Begin | Code::Change | Code::Lowering)) => head = Some((code, part)),
+            Some(Code::InForce) => in_force = capacity_of(part),
+            Some(code) => rule = kind_of(code, part).map(|kind| (kind, (part.user_data_64() >> 32) as u32)),
+            None => {}
         }
     }
-    Found::Incomplete
+    let (Some((code, head)), Some((kind, generation))) = (head, rule) else { return Found::Garbled };
+    let wanted = capacity_of(head);
+    let capacity = if code == Code::Lowering { in_force } else { wanted };
+    let (Some(wanted), Some(capacity)) = (wanted, capacity) else { return Found::Garbled };
+    let (version, since_ns) = (head.user_data_64(), head.as_raw().timestamp);
+    Found::Limit(Standing { seq, generation, version, kind, wanted, capacity, since_ns })
 }
 
 /// What has to be written so that this is in force. Of two with one version the first stays.
 pub(super) fn next_step(found: &Found, wanted: &Wanted) -> Step {
-    let Wanted { kind, capacity, version } = *wanted;
+    let Wanted { kind, capacity, version, is_exact } = *wanted;
     let standing = match found {
         Found::Limit(standing) => standing,
-        Found::Nothing { seq } => return Step::Begin { seq: seq + 1 },
-        Found::Incomplete => unreachable!("the whole log is read before something is written"),
+        Found::Nothing { deleted_version: Some(deleted), .. } if is_exact && version <= *deleted => {
+            return Step::Superseded { version: *deleted };
+        }
+        Found::Nothing { seq, .. } => return Step::Begin { seq: seq + 1 },
+        Found::Garbled => unreachable!("nothing is written to a log that is not understood"),
     };
     let is_same = standing.kind == kind && standing.wanted == capacity;
     if is_same && version == standing.version {
@@ -137,23 +130,47 @@ pub(super) fn next_step(found: &Found, wanted: &Wanted) -> Step {
     }
 }
 
+/// What an entry says beside what is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry {
+    /// The limit begins with it.
+    Begin,
+    /// It is in force for the limit that began with this one.
+    Change { generation: u32 },
+    /// The limit that began with this one keeps this capacity for now.
+    Lowering { generation: u32, capacity: NonZeroU64 },
+}
+
 impl Chart {
-    /// The two transfers of an entry.
-    pub(super) fn entry(&self, key: u128, seq: u32, code: Code, wanted: &Wanted) -> [Transfer; 2] {
-        let Wanted { kind, capacity, version } = wanted;
-        let record = |part, code, amount: u64, user_data_64| {
+    /// The transfers of an entry.
+    pub(super) fn entry(&self, key: u128, seq: u32, entry: Entry, wanted: &Wanted) -> Vec<Transfer> {
+        let Wanted { kind, capacity, version, .. } = *wanted;
+        let record = |part, code, amount: Option<NonZeroU64>, user_data_64| {
             let id = self.ids.entry(part, key, seq);
-            let transfer = self.posted(id, code, self.operator, self.log, amount.into());
+            let amount = amount.map_or(0, |amount| u128::from(amount.get()));
+            let transfer = self.posted(id, code, self.operator, self.log, amount);
             transfer.with_user_data_128(key).with_user_data_64(user_data_64).with_user_data_32(seq)
         };
         let (rule, amount, period) = match kind {
-            Kind::Rolling { window } => (Code::RollingRule, 0, window),
-            Kind::Concurrency { timeout } => (Code::ConcurrencyRule, 0, timeout),
+            Kind::Rolling { window } => (Code::RollingRule, None, window),
+            Kind::Concurrency { timeout } => (Code::ConcurrencyRule, None, timeout),
             Kind::TokenBucket { refill_amount, refill_period } => {
-                (Code::BucketRule, refill_amount.get(), refill_period)
+                (Code::BucketRule, Some(refill_amount), refill_period)
             }
         };
-        [record("entry", code, capacity.get(), *version), record("rule", rule, amount, period.get())]
+        let (code, generation, in_force) = match entry {
+            Entry::Begin => (Code::Begin, seq, None),
+            Entry::Change { generation } => (Code::Change, generation, None),
+            Entry::Lowering { generation, capacity } => (Code::Lowering, generation, Some(capacity)),
+        };
+        let mut transfers = vec![
+            record("entry", code, Some(capacity), version),
+            record("rule", rule, amount, u64::from(generation) << 32 | period.get()),
+        ];
+        if in_force.is_some() {
+            transfers.push(record("in force", Code::InForce, in_force, 0));
+        }
+        transfers
     }
 
     /// The entry that says that a limit was deleted.
@@ -163,44 +180,27 @@ impl Chart {
     }
 }
 
-/// Whether this is the first half of an entry.
+/// Whether this is the first part of an entry.
 pub(super) fn is_entry(transfer: &Transfer) -> bool {
     matches!(Code::of(transfer), Some(Code::Begin | Code::Change | Code::Lowering | Code::Retired))
 }
 
-/// Puts the halves together. What came with a code of its own from a later release is passed over.
-fn entries(transfers: &[Transfer]) -> impl Iterator<Item = Entry> {
-    let mut rule = None;
-    transfers.iter().filter_map(move |transfer| {
-        let (code, seq) = (Code::of(transfer)?, transfer.user_data_32());
-        if let Some(kind) = kind_of(code, transfer) {
-            rule = Some((seq, kind));
-            return None;
-        }
-        let wanted = u64::try_from(transfer.amount()).ok().and_then(NonZeroU64::new);
-        let kind = rule.filter(|(rule_seq, _)| *rule_seq == seq).map(|(_, kind)| kind);
-        let limit = wanted.zip(kind);
-        let is_entry = match code {
-            Code::Begin | Code::Change | Code::Lowering => limit.is_some(),
-            code => code == Code::Retired,
-        };
-        let (version, written_at_ns) = (transfer.user_data_64(), transfer.as_raw().timestamp);
-        is_entry.then_some(Entry { code, seq, version, written_at_ns, limit })
-    })
-}
-
-/// What the second half of an entry says.
+/// What the second part of an entry says. A period has 32 bits of room: a hundred years have fewer seconds.
 fn kind_of(code: Code, transfer: &Transfer) -> Option<Kind> {
-    let period = Seconds::new(transfer.user_data_64());
+    let period = Seconds::new(transfer.user_data_64() & u64::from(u32::MAX));
     match code {
         Code::RollingRule => Some(Kind::Rolling { window: period? }),
         Code::ConcurrencyRule => Some(Kind::Concurrency { timeout: period? }),
         Code::BucketRule => {
-            let refill_amount = u64::try_from(transfer.amount()).ok().and_then(NonZeroU64::new)?;
+            let refill_amount = capacity_of(transfer)?;
             Some(Kind::TokenBucket { refill_amount, refill_period: period? })
         }
         _ => None,
     }
+}
+
+fn capacity_of(transfer: &Transfer) -> Option<NonZeroU64> {
+    u64::try_from(transfer.amount()).ok().and_then(NonZeroU64::new)
 }
 
 #[cfg(test)]

@@ -9,6 +9,12 @@ use super::limit::{Limit, Terms};
 use crate::backends::{HeldAmount, LeaseView};
 use crate::policy::{Amounts, Grant, Key, LeaseId, Reason, Refusal, Reserve};
 
+/// As many transfers of a lease are read: the last renewal of 32 slots has 64 of them.
+const RENEWALS_MAX: u32 = 200;
+
+/// As many are read of how a lease began.
+const HOLDS_MAX: u32 = 32;
+
 /// Which limit an account belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
@@ -17,31 +23,38 @@ pub(super) struct Owner {
 }
 
 impl Books {
-    /// A lease, from here if it is here.
+    /// A lease, from here if it is here and can be gone by.
     pub(super) async fn find_lease(&self, id: LeaseId) -> Result<Option<LeaseRecord>, Trouble> {
         match self.leases.get(id) {
-            Some(lease) => Ok(Some(lease)),
-            None => self.read_lease(id).await,
+            Some(lease) if lease.is_sure(self.session.cluster_ns()) => Ok(Some(lease)),
+            _ => self.read_lease(id).await,
         }
     }
 
     /// A lease as the ledger has it now: another server may have renewed or completed it.
     pub(super) async fn read_lease(&self, id: LeaseId) -> Result<Option<LeaseRecord>, Trouble> {
-        let transfers = self.marked(id.as_u128()).await?;
+        let mut transfers = self.of_lease(id, RENEWALS_MAX, true).await?;
+        if transfers.len() == RENEWALS_MAX as usize {
+            // How it began; what was renewed in between does not matter.
+            let oldest = transfers.last().map_or(0, |oldest| oldest.as_raw().timestamp);
+            let mut first = self.of_lease(id, HOLDS_MAX, false).await?;
+            first.retain(|transfer| transfer.as_raw().timestamp < oldest);
+            transfers.extend(first.into_iter().rev());
+        }
+        transfers.reverse();
         let Some(mut lease) = LeaseRecord::read(id, &transfers) else { return Ok(None) };
         if let Some(known) = self.leases.get(id) {
             lease.granted_at_ns = known.granted_at_ns;
             lease.labels = known.labels;
-            lease.is_shared = known.is_shared;
-            lease.is_finished |= known.is_finished;
+            lease.takers = known.takers;
         }
-        self.leases.put(lease.clone());
         Ok(Some(lease))
     }
 
     /// What a reservation is told whose lease is there: the same grant, or why not. `None` if there is none.
     pub(super) async fn known(&self, request: &Reserve) -> Result<Option<Result<Grant, Box<Refusal>>>, Trouble> {
-        let Some(lease) = self.read_lease(request.lease_id).await? else { return Ok(None) };
+        let id = request.lease_id;
+        let Some(lease) = self.read_lease(id).await? else { return Ok(None) };
         let refuse = |reason| Ok(Some(Err(Box::new(Refusal::permanent(reason)))));
         if !lease.is_live(self.session.cluster_ns()) {
             return refuse(Reason::LeaseFinished);
@@ -51,8 +64,16 @@ impl Books {
                 "`lease_id` is in use for other `requirements`; send a new `lease_id` with every new reservation";
             return refuse(Reason::InvalidRequest(problem.to_owned()));
         }
-        self.leases.share(lease.id);
-        Ok(Some(Ok(Grant { lease_id: lease.id, reserved_at_unix_ms: lease.granted_at_ns / 1_000_000 })))
+        let grant = Grant { lease_id: id, reserved_at_unix_ms: lease.granted_at_ns / 1_000_000 };
+        if !self.leases.has(id) {
+            // From now on the server that made the grant does not give it back.
+            let written = self.write_chain(Vec::new(), &mut [self.chart.taken(id)]).await?;
+            if written.cause.is_some() && self.read_lease(id).await?.is_none_or(|lease| lease.is_finished) {
+                return refuse(Reason::LeaseFinished); // It was given back just before.
+            }
+            self.leases.put(lease);
+        }
+        if self.leases.take(id) { Ok(Some(Ok(grant))) } else { refuse(Reason::LeaseFinished) }
     }
 
     /// What stands for the keys of a request, in the order in which its holds are made.

@@ -1,35 +1,39 @@
 //! Following what other servers of the group do: definitions they change, capacity they free, debt they make. A gentle
 //! poll: ten times a second, of the limits that somebody waits for.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tigerbeetle_unofficial::account;
+use tigerbeetle_unofficial::{Transfer, account};
 
 use super::books::{Books, Counts, PACKET_MAX, Trouble};
 use super::definition_log::is_entry;
 use super::limit::{Limit, Terms};
-use crate::policy::{Key, Moment, Overage};
+use crate::backends::Registered;
+use crate::policy::Moment;
 
 /// How often the log is read, and debts are looked for.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Limits that may owe something are looked at while they are in use.
-const IN_USE: Duration = Duration::from_secs(3);
-
 /// The most limits that one look goes through. Who waits for one beyond these tries again by itself.
 const LIMITS_MAX: usize = 1_000;
 
-/// What was seen when it was last looked.
+/// How far this server has followed.
 #[derive(Debug)]
 pub(super) struct Follower {
     is_running: AtomicBool,
     log_read_to_ns: AtomicU64,
     log_due_ns: AtomicU64,
-    /// What watched limits had free.
-    free: Mutex<HashMap<Key, u64>>,
+}
+
+/// The right to follow. There is one.
+pub(super) struct Turn(Arc<Follower>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.is_running.store(false, Ordering::Release);
+    }
 }
 
 impl Follower {
@@ -40,17 +44,13 @@ impl Follower {
             // Some entries are read twice, rather than one not at all.
             log_read_to_ns: AtomicU64::new(cluster_ns.saturating_sub(10_000_000_000)),
             log_due_ns: AtomicU64::new(0),
-            free: Mutex::default(),
         }
     }
 
-    /// True for one caller until it says that it is done.
-    pub(super) fn begin(&self) -> bool {
-        !self.is_running.swap(true, Ordering::AcqRel)
-    }
-
-    pub(super) fn done(&self) {
-        self.is_running.store(false, Ordering::Release);
+    /// For one at a time.
+    pub(super) fn begin(self: &Arc<Self>) -> Option<Turn> {
+        let is_free = !self.is_running.swap(true, Ordering::AcqRel);
+        is_free.then(|| Turn(Arc::clone(self)))
     }
 
     fn is_log_due(&self, now: Moment) -> bool {
@@ -81,13 +81,16 @@ impl Books {
         swept.is_last
     }
 
-    /// One look at what others did.
-    pub(super) async fn follow(&self, follower: &Follower) -> Result<(), Trouble> {
-        if follower.is_log_due(self.clock.now()) {
-            self.follow_log(follower).await?;
-            self.look_for_debts().await?;
+    /// One look at what others did. What goes wrong with one part keeps nobody from the others.
+    pub(super) async fn follow(&self, turn: &Turn) {
+        let note = |trouble: Trouble| {
+            tracing::debug!(problem = trouble.text(), "could not look at what other servers did");
+        };
+        if turn.0.is_log_due(self.clock.now()) {
+            self.follow_log(&turn.0).await.unwrap_or_else(note);
+            self.look_for_debts().await.unwrap_or_else(note);
         }
-        self.look_for_room_to_wait_for(follower).await
+        self.look_for_room_to_wait_for().await.unwrap_or_else(note);
     }
 
     async fn follow_log(&self, follower: &Follower) -> Result<(), Trouble> {
@@ -99,8 +102,14 @@ impl Books {
             let Some(last) = entries.last() else { return Ok(()) };
             follower.log_read_to_ns.store(last.as_raw().timestamp, Ordering::Relaxed);
             for entry in entries.iter().filter(|entry| is_entry(entry)) {
-                let Some(limit) = self.limits.with_hash(entry.user_data_128()) else { continue };
-                let is_news = limit.lock().standing.is_some_and(|standing| standing.seq < entry.user_data_32());
+                let Some(limit) = self.limits.with_hash(entry.user_data_128()) else {
+                    self.follow_template_entry(entry).await?;
+                    continue;
+                };
+                let mut state = limit.lock();
+                let is_news = state.newest_seq < entry.user_data_32();
+                state.newest_seq = state.newest_seq.max(entry.user_data_32());
+                drop(state);
                 if is_news {
                     limit.close();
                     self.tell_freed(&limit);
@@ -112,48 +121,45 @@ impl Books {
         }
     }
 
-    /// What another server used beyond is paid from what frees here too.
-    async fn look_for_debts(&self) -> Result<(), Trouble> {
-        let now = self.clock.now();
-        let repays = |limit: &Limit, _| {
-            let state = limit.lock();
-            state.registered.definition.overage == Overage::Repay && now.since(state.used_at) < IN_USE
+    /// A template that another server made newer holds for what comes of it here too.
+    async fn follow_template_entry(&self, entry: &Transfer) -> Result<(), Trouble> {
+        let is_it = |registered: &Registered| {
+            let pattern = &registered.definition.pattern;
+            pattern.is_template() && self.chart.ids.pattern(pattern) == entry.user_data_128()
         };
-        let used_at = |limit: &Arc<Limit>| limit.lock().used_at;
-        let picked: Vec<_> =
-            self.limits.pick(LIMITS_MAX, repays).into_iter().map(|limit| (used_at(&limit), limit)).collect();
-        let open = picked.iter().filter_map(|(_, limit)| self.with_terms(limit));
-        self.balances(&open.collect::<Vec<_>>()).await?;
-        // To look is not to use.
-        picked.iter().for_each(|(used_at, limit)| limit.lock().used_at = *used_at);
+        let definitions = self.limits.families(|family| Arc::clone(&family.registered));
+        let Some(registered) = definitions.into_iter().find(|registered| is_it(registered)) else { return Ok(()) };
+        if registered.version < entry.user_data_64() && self.bring_template_up_to_date(&registered).await?.is_some() {
+            self.limits.close_all_of(&registered.definition.pattern);
+        }
         Ok(())
     }
 
-    /// Wakes the lines of limits that have more free than at the last look, or of which it is not known.
-    async fn look_for_room_to_wait_for(&self, follower: &Follower) -> Result<(), Trouble> {
-        let watched = self.limits.pick(LIMITS_MAX, |_, is_watched| is_watched);
-        let mut open = Vec::with_capacity(watched.len());
-        for limit in &watched {
-            match self.with_terms(limit) {
-                Some((_, terms)) if terms.standing.is_decreasing() => drop(self.settle_decrease(limit).await?),
+    /// What another server used beyond is paid from what frees here too.
+    async fn look_for_debts(&self) -> Result<(), Trouble> {
+        let used = std::mem::take(&mut *self.repaying.lock().expect("nothing under this lock panics"));
+        used.iter().for_each(|limit| limit.lock().is_listed = false);
+        let open: Vec<_> = used.iter().filter_map(|limit| self.with_terms(limit)).collect();
+        self.balances(&open).await.map(drop)
+    }
+
+    /// Wakes the lines of limits that have something free: they know themselves whether it is enough.
+    async fn look_for_room_to_wait_for(&self) -> Result<(), Trouble> {
+        let mut open = Vec::new();
+        for limit in self.limits.watched(LIMITS_MAX) {
+            match self.with_terms(&limit) {
+                Some((_, terms)) if terms.standing.is_decreasing() => {
+                    if let Err(trouble) = self.settle_decrease(&limit).await {
+                        tracing::debug!(key = %limit.key, problem = trouble.text(), "a decrease could not be tried");
+                    }
+                }
                 Some(known) => open.push(known),
                 None => self.observer.capacity_freed(&limit.key),
             }
         }
         let balances = self.balances(&open).await?;
-        let mut freed = Vec::new();
-        {
-            let mut before = follower.free.lock().expect("nothing under this lock panics");
-            let mut now = HashMap::with_capacity(open.len());
-            for ((limit, _), balance) in open.iter().zip(&balances) {
-                if before.remove(&limit.key).is_none_or(|before| before < balance.free) && balance.free != 0 {
-                    freed.push(&limit.key);
-                }
-                now.insert(limit.key.clone(), balance.free);
-            }
-            *before = now;
-        }
-        freed.into_iter().for_each(|key| self.observer.capacity_freed(key));
+        let free = open.iter().zip(balances).filter(|(_, balance)| balance.free != 0);
+        free.for_each(|((limit, _), _)| self.observer.capacity_freed(&limit.key));
         Ok(())
     }
 

@@ -4,9 +4,11 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::policy::{Key, LeaseId};
+use crate::policy::{Key, KeyPattern, LeaseId};
 
 const LOW_BITS: u32 = 80;
+/// A lease has at most 32 holds.
+const POSITION_BITS: u32 = 5;
 const LOW: u128 = (1 << LOW_BITS) - 1;
 
 /// The ids of one group of servers; other groups on the same cluster have another ledger.
@@ -34,6 +36,11 @@ impl Ids {
         self.hash("key", &[key.as_str().as_bytes()])
     }
 
+    /// The same for a template.
+    pub(super) fn pattern(self, pattern: &KeyPattern) -> u128 {
+        self.hash("pattern", &[pattern.as_str().as_bytes()])
+    }
+
     /// An account of the limit whose incarnation began with this entry of its log.
     pub(super) fn limit_account(self, role: &str, key: u128, generation: u32) -> u128 {
         self.hash(role, &[&key.to_be_bytes(), &generation.to_be_bytes()])
@@ -55,10 +62,14 @@ impl Ids {
         usable(u128::from(unix_ms) << LOW_BITS | random)
     }
 
-    /// The holds of a lease: the one at `position` has the id that is so much larger.
-    pub(super) fn holds(self, lease_id: LeaseId, attempt: u32) -> u128 {
-        // Room above for 32 positions.
-        self.of_lease(lease_id, "hold", &[&attempt.to_be_bytes()]) & !0x3f
+    /// The hold of a lease at `position`, below 32, when that was tried so often before in vain. Those of one lease lie
+    /// side by side.
+    pub(super) fn hold(self, lease_id: LeaseId, position: u32, attempt: u16) -> u128 {
+        self.holds(lease_id) | u128::from(attempt) << POSITION_BITS | u128::from(position)
+    }
+
+    fn holds(self, lease_id: LeaseId) -> u128 {
+        self.of_lease(lease_id, "hold", &[]) & !((1 << (POSITION_BITS + 16)) - 1)
     }
 
     /// Says that a lease is over.
@@ -113,10 +124,11 @@ mod tests {
             all.extend([ids.limit_account("limit", key("a"), seq), ids.limit_account("owed", key("a"), seq)]);
             all.extend([ids.entry("entry", key("a"), seq), ids.entry("rule", key("a"), seq)]);
             all.extend([ids.refill(key("a"), 1, seq.into()), ids.refill(key("a"), 2, seq.into())]);
-            all.extend((0..32).map(|position| ids.holds(lease, seq) + position));
+            let attempt = u16::try_from(seq).expect("small");
+            all.extend((0..32).map(|position| ids.hold(lease, position, attempt)));
         }
         all.extend([ids.finish(lease), ids.part(lease, "void", 1), ids.part(lease, "void", 2)]);
-        all.extend([ids.part(lease, "keep", 1), other.finish(lease), other.holds(lease, 0)]);
+        all.extend([ids.part(lease, "keep", 1), other.finish(lease), other.hold(lease, 0, 0)]);
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
         assert_eq!(ids.part(lease, "void", 1), ids.part(lease, "void", 1));
     }
@@ -125,7 +137,7 @@ mod tests {
     fn ids_of_leases_rise_with_their_time_and_are_usable() {
         let ids = Ids::new(1);
         for ms in [0, 1, 1 << 40, (1 << 48) - 1] {
-            for id in [ids.holds(LeaseId::from(ms << LOW_BITS), 0), ids.finish(LeaseId::from(ms << LOW_BITS | LOW))] {
+            for id in [ids.hold(LeaseId::from(ms << LOW_BITS), 0, 0), ids.finish(LeaseId::from(ms << LOW_BITS | LOW))] {
                 assert_eq!(id >> LOW_BITS, ms);
                 assert!(id != 0 && id != u128::MAX);
             }

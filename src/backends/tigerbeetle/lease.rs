@@ -39,8 +39,8 @@ pub(super) struct LeaseRecord {
     /// In the order of their keys' texts, as they were reserved.
     pub(super) holds: SmallVec<[Held; 4]>,
     pub(super) is_finished: bool,
-    /// Its grant was given out again: two callers have it.
-    pub(super) is_shared: bool,
+    /// How many callers of this server were told that they have it.
+    pub(super) takers: u32,
 }
 
 impl Held {
@@ -58,13 +58,20 @@ impl LeaseRecord {
         !self.is_finished && now_ns < self.expires_at_ns()
     }
 
+    /// Whether what is remembered of it can be gone by: another server may have renewed what seems to have ended.
+    pub(super) fn is_sure(&self, now_ns: u64) -> bool {
+        let has_ended = |hold: &Held| hold.code.is_slot() && !hold.is_live(now_ns);
+        self.is_finished || (self.is_live(now_ns) && !self.holds.iter().any(has_ended))
+    }
+
     /// Whether it is for the same: these tags and amounts, in this order.
     pub(super) fn is_for(&self, requirements: impl ExactSizeIterator<Item = (u64, u128)>) -> bool {
         self.holds.len() == requirements.len()
             && self.holds.iter().zip(requirements).all(|(hold, wanted)| (hold.tag, hold.amount) == wanted)
     }
 
-    /// Puts together what was done to a lease, in the order in which it was done; `None` if it never was.
+    /// Puts together what was done to a lease, in the order in which it was done; `None` if it never was. Between the
+    /// first and the last that was done, renewals may be missing: of each place in it the last hold counts.
     pub(super) fn read(id: LeaseId, transfers: &[Transfer]) -> Option<Self> {
         let voids = transfers.iter().filter(|transfer| is_void(transfer));
         let voided: HashSet<u128> = voids.map(Transfer::pending_id).collect();
@@ -85,7 +92,7 @@ impl LeaseRecord {
             return None;
         }
         let holds = holds.into_values().collect();
-        Some(Self { id, granted_at_ns, labels: Labels::default(), holds, is_finished, is_shared: false })
+        Some(Self { id, granted_at_ns, labels: Labels::default(), holds, is_finished, takers: 0 })
     }
 }
 
@@ -130,7 +137,7 @@ fn is_void(transfer: &Transfer) -> bool {
 pub(super) fn held(transfer: &Transfer) -> Option<Held> {
     let code = Code::of(transfer)?;
     let seconds = match code {
-        Code::RollingHold | Code::ConcurrencyHold | Code::UnchargedHold => transfer.timeout(),
+        Code::RollingHold | Code::ConcurrencyHold | Code::UnchargedHold | Code::UnchargedSlot => transfer.timeout(),
         Code::BucketSpend => transfer.user_data_32() >> LIFETIME_SHIFT,
         _ => return None,
     };

@@ -15,7 +15,7 @@ const SHARDS: usize = 64;
 /// How many leases one look goes through before it leaves the rest to the next one.
 const VISITS_MAX: usize = 16_384;
 
-/// How long a lease is kept that is over: a late retry is answered without a question.
+/// How long a finished lease is kept: a late retry is answered without a question.
 const FINISHED_MEMORY_NS: u64 = 60_000_000_000;
 
 type Shard = HashMap<LeaseId, LeaseRecord, RandomState>;
@@ -36,6 +36,17 @@ struct Look {
     shard: usize,
     /// Since it last paused.
     visits: usize,
+}
+
+/// Who has a lease after somebody left it.
+#[derive(Debug)]
+pub(super) enum Left {
+    /// Others, or nobody any more.
+    ToOthers,
+    /// Nobody; as it was before it was marked as over.
+    Last(Box<LeaseRecord>),
+    /// It is not known here.
+    Unknown,
 }
 
 /// What one step of housekeeping found.
@@ -69,11 +80,23 @@ impl Leases {
     pub(super) fn put(&self, lease: LeaseRecord) {
         let mut shard = self.shard(lease.id);
         if self.max_per_shard <= shard.len() && !shard.contains_key(&lease.id) {
-            return;
+            // Finished ones go first. Where there are none, the ledger has to be asked.
+            let finished = shard.iter().find(|(_, lease)| lease.is_finished).map(|(id, _)| *id);
+            let Some(finished) = finished else { return };
+            shard.remove(&finished);
         }
         let is_live = !lease.is_finished;
         let before = shard.insert(lease.id, lease).is_some_and(|before| !before.is_finished);
         self.count(before, is_live);
+    }
+
+    /// Keeps a lease that was granted just now. If it is here by then, one more has it.
+    pub(super) fn put_granted(&self, lease: LeaseRecord) {
+        if let Some(known) = self.shard(lease.id).get_mut(&lease.id) {
+            known.takers += 1;
+            return;
+        }
+        self.put(LeaseRecord { takers: 1, ..lease });
     }
 
     /// Marks a lease as over; says whether it was live here.
@@ -85,11 +108,27 @@ impl Leases {
         was_live
     }
 
-    /// Marks that two callers have its grant.
-    pub(super) fn share(&self, id: LeaseId) {
-        if let Some(lease) = self.shard(id).get_mut(&id) {
-            lease.is_shared = true;
+    /// One more caller is to be told that it has the grant; false if the lease is over.
+    pub(super) fn take(&self, id: LeaseId) -> bool {
+        self.shard(id).get_mut(&id).is_none_or(|lease| {
+            lease.takers += 1;
+            !lease.is_finished
+        })
+    }
+
+    /// One caller was not told after all, or is gone. The last one ends the lease, and nobody takes it from then on;
+    /// one that is not known here may be ended too.
+    pub(super) fn leave(&self, id: LeaseId) -> Left {
+        let mut shard = self.shard(id);
+        let Some(lease) = shard.get_mut(&id) else { return Left::Unknown };
+        lease.takers = lease.takers.saturating_sub(1);
+        if lease.takers != 0 || lease.is_finished {
+            return Left::ToOthers;
         }
+        let left = Box::new(lease.clone());
+        lease.is_finished = true;
+        self.count(true, false);
+        Left::Last(left)
     }
 
     pub(super) fn live(&self) -> usize {
@@ -103,11 +142,11 @@ impl Leases {
         let mut shard = Self::lock(&self.shards[look.shard]);
         look.visits += shard.len();
         shard.retain(|_, lease| {
-            if !lease.is_finished && !lease.is_live(now_ns) {
-                lease.is_finished = true;
-                ended.push(lease.clone());
+            let is_live = lease.is_live(now_ns);
+            if !is_live && !lease.is_finished {
+                ended.push(lease.clone()); // Not marked as over: another server may have renewed it.
             }
-            !lease.is_finished || now_ns < lease.expires_at_ns().max(lease.granted_at_ns + FINISHED_MEMORY_NS)
+            is_live || (lease.is_finished && now_ns < lease.granted_at_ns + FINISHED_MEMORY_NS)
         });
         drop(shard);
         self.live.fetch_sub(ended.len(), Ordering::Relaxed);
@@ -133,5 +172,73 @@ impl Leases {
 
     fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
         shard.lock().expect("nothing under this lock panics but a broken invariant")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backends::tigerbeetle::chart::Code;
+    use crate::backends::tigerbeetle::lease::Held;
+    use crate::policy::Labels;
+
+    fn lease(id: u128, expires_at_ns: u64) -> LeaseRecord {
+        let held = Held {
+            transfer: 1,
+            tag: 1,
+            account: 1,
+            code: Code::ConcurrencyHold,
+            amount: 1,
+            timeout_seconds: 1,
+            expires_at_ns,
+        };
+        LeaseRecord {
+            id: LeaseId::from(id),
+            granted_at_ns: 0,
+            labels: Labels::default(),
+            holds: [held].into_iter().collect(),
+            is_finished: false,
+            takers: 1,
+        }
+    }
+
+    #[test]
+    fn only_the_last_who_leaves_a_lease_ends_it_and_nobody_takes_it_then() {
+        let leases = Leases::new(100);
+        let id = LeaseId::from(7);
+        leases.put(lease(7, 10));
+        assert!(leases.take(id));
+        assert!(matches!(leases.leave(id), Left::ToOthers));
+        let Left::Last(left) = leases.leave(id) else { panic!("nobody has it any more") };
+        assert!(!left.is_finished);
+        assert!(!leases.take(id), "it is being ended");
+        assert!(matches!(leases.leave(id), Left::ToOthers), "it ends once");
+        assert!(matches!(leases.leave(LeaseId::from(8)), Left::Unknown));
+        assert_eq!(leases.live(), 0);
+    }
+
+    #[test]
+    fn what_has_ended_is_forgotten_and_what_is_live_is_counted_once() {
+        let leases = Leases::new(100);
+        for _ in 0..2 {
+            (0..10).for_each(|id| leases.put(lease(id, 10 + id as u64)));
+        }
+        assert_eq!(leases.live(), 10);
+        assert!(leases.finish(LeaseId::from(9)) && !leases.finish(LeaseId::from(9)));
+        let sweep = |now_ns| (0..SHARDS).map(|_| leases.sweep(now_ns).ended.len()).sum::<usize>();
+        assert_eq!((sweep(14), leases.live()), (5, 4));
+        assert_eq!((sweep(FINISHED_MEMORY_NS - 1), leases.live()), (4, 0));
+        assert!(leases.has(LeaseId::from(9)), "a late retry is told that it is over");
+        sweep(FINISHED_MEMORY_NS);
+        assert!(!leases.has(LeaseId::from(9)));
+    }
+
+    #[test]
+    fn a_full_table_keeps_what_it_has() {
+        let leases = Leases::new(SHARDS);
+        (0..2).for_each(|round| leases.put(lease(round * SHARDS as u128, 10)));
+        assert!(leases.has(LeaseId::from(0)) && !leases.has(LeaseId::from(SHARDS as u128)));
+        leases.put(lease(0, 20));
+        assert_eq!(leases.live(), 1);
     }
 }

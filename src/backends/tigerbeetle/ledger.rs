@@ -1,18 +1,20 @@
 //! The backend over a cluster of TigerBeetle: each request within its deadline, each limit's policy while the cluster
 //! is away, and what comes too late given back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
+use tokio::time::MissedTickBehavior;
 
 use super::away::Away;
 use super::books::{Books, Trouble};
 use super::connect::ConnectError;
 use super::detach::within_deadline;
 use super::following::Follower;
-use super::limits::Removed;
+use super::in_time::reserve;
+use super::retiring::Retiring;
 use super::session::Session;
 use crate::backends::{
     Applied, Backend, BackendError, Health, LeaseView, Observer, Registered, Reply, SessionStatus, Settled, Totals,
@@ -25,11 +27,14 @@ use crate::policy::{
     Reserve, Restraint,
 };
 
-/// The longest that a change of a definition may take: it is some round trips, and may wait for another change.
-const ADMIN_DEADLINE: Duration = Duration::from_secs(5);
-
 /// How often a pending decrease is tried again if nothing completes here.
 const DECREASE_RETRY: Duration = Duration::from_millis(250);
+
+/// How long the first accounts may take.
+const FIRST_ACCOUNTS_MAX: Duration = Duration::from_secs(10);
+
+/// How often the session is looked after, and other servers are followed.
+const KEEP_UP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long the end waits for what is on its way.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -37,11 +42,12 @@ const CLOSE_POLL: Duration = Duration::from_millis(5);
 
 /// A ledger that many servers share. See [`Backend`] for what it does.
 pub struct TigerBeetleLedger {
-    books: Arc<Books>,
+    pub(super) books: Arc<Books>,
     away: Arc<Away>,
-    follower: Arc<Follower>,
+    /// The definitions that were taken out here and not yet in the cluster.
+    retiring: Arc<Retiring>,
     /// Where work goes on whose caller is gone.
-    runtime: Handle,
+    pub(super) runtime: Handle,
 }
 
 impl TigerBeetleLedger {
@@ -60,85 +66,12 @@ impl TigerBeetleLedger {
         let away = Away::new(settings, clock.clone(), Arc::clone(&observer));
         let books = Books::new(Arc::clone(&session), tigerbeetle, settings, clock, observer);
         let refused = |trouble: Trouble| ConnectError::Refused { ledger: tigerbeetle.ledger, problem: trouble.text() };
-        books.make_shared_accounts().await.map_err(refused)?;
-        let follower = Follower::new(session.cluster_ns());
-        Ok(Self {
-            books: Arc::new(books),
-            away: Arc::new(away),
-            follower: Arc::new(follower),
-            runtime: Handle::current(),
-        })
-    }
-
-    /// Runs a change of definitions as a task of its own, so that it goes on when nobody waits for it.
-    fn administer<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
-    ) -> Reply<Result<T, BackendError>> {
-        let task = self.runtime.spawn(async move {
-            let limited = tokio::time::timeout(ADMIN_DEADLINE, work).await;
-            let slow = |_| BackendError("TigerBeetle took too long; whether it was done is unknown".to_owned());
-            limited.map_err(slow)?.map_err(BackendError::from)
-        });
-        Reply::Later(Box::pin(async move {
-            task.await
-                .unwrap_or_else(|error| Err(BackendError(format!("a change of the ledger was cut short: {error}"))))
-        }))
-    }
-
-    /// Runs a question within the deadline.
-    fn ask<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Trouble>> + Send + 'static,
-    ) -> Reply<Result<T, BackendError>> {
-        let bounded = within_deadline(&self.books.session, work, drop);
-        Reply::Later(Box::pin(async move {
-            bounded.await.map_err(|late| BackendError(late.to_string()))?.map_err(BackendError::from)
-        }))
-    }
-
-    /// Runs what becomes of a lease within the deadline; it goes on if that is too short.
-    fn conclude<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, LeaseError>> + Send + 'static,
-    ) -> Reply<Result<T, LeaseError>> {
-        let bounded = within_deadline(&self.books.session, work, drop);
-        Reply::Later(Box::pin(async move {
-            bounded.await.unwrap_or_else(|late| Err(LeaseError::Backend(late.to_string())))
-        }))
-    }
-}
-
-/// Reserves within the deadline, or as the limits' policies say. A grant that comes later, or whose caller is gone, is
-/// given back.
-async fn reserve(books: Arc<Books>, away: Arc<Away>, request: Reserve) -> Result<Grant, Box<Refusal>> {
-    let (session, request) = (Arc::clone(&books.session), Arc::new(request));
-    if session.is_away()
-        && let Health::Down(why) = session.health()
-    {
-        return away.reserve(&request, &books.limits, &why);
-    }
-    let (worker, asked) = (Arc::clone(&books), Arc::clone(&request));
-    let work = async move { worker.reserve(&asked).await };
-    let (giver, asked) = (Arc::clone(&books), Arc::clone(&request));
-    let late = move |answer: Result<Grant, Box<Refusal>>| {
-        if answer.is_ok() {
-            tokio::spawn(async move { giver.give_back_late(&asked).await });
-        }
-    };
-    let answer = within_deadline(&session, work, late).await;
-    let why = match answer {
-        Ok(Err(refusal)) => match refusal.reason {
-            Reason::BackendError(why) => why,
-            _ => return Err(refusal),
-        },
-        Ok(granted) => return granted,
-        Err(late) => late.to_string(),
-    };
-    if session.is_away() {
-        away.reserve(&request, &books.limits, &why)
-    } else {
-        Err(Box::new(Refusal::permanent(Reason::BackendError(why))))
+        let silent = |_| Trouble::Lost("it stopped to answer".to_owned());
+        let made = tokio::time::timeout(FIRST_ACCOUNTS_MAX, books.make_accounts(books.chart.shared_accounts())).await;
+        made.map_err(silent).flatten().map_err(refused)?;
+        let (books, runtime) = (Arc::new(books), Handle::current());
+        runtime.spawn(keep_up(Arc::downgrade(&books), Follower::new(session.cluster_ns())));
+        Ok(Self { books, away: Arc::new(away), retiring: Arc::default(), runtime })
     }
 }
 
@@ -152,37 +85,42 @@ impl Backend for TigerBeetleLedger {
             return Reply::Now(Ok(Applied::Superseded { version }));
         }
         self.away.apply(registered);
-        let Some(key) = registered.definition.pattern.as_key() else {
-            return Reply::Now(Ok(Applied::InForce(LimitState::Active)));
-        };
-        let books = Arc::clone(&self.books);
+        self.retiring.forget(&registered.definition.pattern);
+        let (books, registered) = (Arc::clone(&self.books), Arc::clone(registered));
         self.administer(async move {
+            let newer = |version| Applied::Superseded { version };
+            let Some(key) = registered.definition.pattern.as_key() else {
+                let superseding = books.bring_template_up_to_date(&registered).await?;
+                return Ok(superseding.map_or(Applied::InForce(LimitState::Active), newer));
+            };
             let Ok(limit) = books.limits.resolve(&key, books.clock.now()) else {
                 return Ok(Applied::InForce(LimitState::Active)); // Deleted meanwhile.
             };
-            let (terms, newer) = books.bring_up_to_date(&limit).await?;
-            books.tell_freed(&limit);
-            Ok(newer.map_or(Applied::InForce(terms.state()), |version| Applied::Superseded { version }))
+            match books.bring_up_to_date(&limit).await {
+                Ok((terms, superseding)) => {
+                    books.tell_freed(&limit);
+                    Ok(superseding.map_or(Applied::InForce(terms.state()), newer))
+                }
+                Err(Trouble::Deleted { version }) => Ok(newer(version)),
+                Err(trouble) => Err(trouble),
+            }
         })
     }
 
     fn remove(&self, pattern: &KeyPattern) -> Reply<Result<(), BackendError>> {
         self.away.remove(pattern);
-        let Some(Removed { version, limits }) = self.books.limits.remove(pattern) else { return Reply::Now(Ok(())) };
-        let books = Arc::clone(&self.books);
-        self.administer(async move {
-            for (limit, is_watched) in limits {
-                books.retire(limit.hash, version).await?;
-                if is_watched {
-                    books.observer.capacity_freed(&limit.key);
+        if let Some(removed) = self.books.limits.remove(pattern) {
+            for (limit, is_watched) in &removed.limits {
+                if *is_watched {
+                    self.books.observer.capacity_freed(&limit.key);
                     // What a template still covers goes on as its instance.
-                    if books.limits.resolve(&limit.key, books.clock.now()).is_ok() {
-                        books.limits.watch(&limit.key, true);
-                    }
+                    self.watch(&limit.key, true);
                 }
             }
-            Ok(())
-        })
+            self.retiring.put(pattern, removed);
+        }
+        let (books, retiring, pattern) = (Arc::clone(&self.books), Arc::clone(&self.retiring), pattern.clone());
+        self.administer(async move { retiring.carry_out(&books, &pattern).await })
     }
 
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
@@ -190,6 +128,12 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn restrain(&self, key: &Key, restraint: Restraint) -> Reply<Result<(), BackendError>> {
+        // First without the cluster, which may be away.
+        self.away.restrain(key, restraint);
+        if let Restraint::Pause { until } = restraint {
+            self.books.pause(key, until);
+            return Reply::Now(Ok(()));
+        }
         let (books, key) = (Arc::clone(&self.books), key.clone());
         self.ask(async move { books.restrain(&key, restraint).await })
     }
@@ -206,11 +150,13 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
+        let (books, asked) = (Arc::clone(&self.books), request.clone());
+        let completing = self.conclude(async move { books.complete(&asked).await });
         if self.away.lease(request.lease_id).is_some() {
+            // The cluster may have granted it before it went away: that ends too, whenever it is back.
             return Reply::Now(self.away.complete(request));
         }
-        let (books, request) = (Arc::clone(&self.books), request.clone());
-        self.conclude(async move { books.complete(&request).await })
+        completing
     }
 
     fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
@@ -218,7 +164,7 @@ impl Backend for TigerBeetleLedger {
             return Reply::Now(self.away.complete(request));
         }
         let (books, request) = (Arc::clone(&self.books), request.clone());
-        self.conclude(async move { books.give_back(&request).await })
+        self.conclude(async move { books.give_back(&request, true).await.map(drop) })
     }
 
     fn renew(&self, request: &Renew) -> Reply<Result<Moment, LeaseError>> {
@@ -244,7 +190,7 @@ impl Backend for TigerBeetleLedger {
 
     fn usages(&self, cursor: u64, count: usize) -> Reply<Result<UsagePage, BackendError>> {
         let books = Arc::clone(&self.books);
-        self.ask(async move { books.usages(cursor, count).await })
+        self.administer(async move { books.usages(cursor, count).await })
     }
 
     fn settle(&self, key: &Key) -> Reply<Result<Settled, BackendError>> {
@@ -266,21 +212,11 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn sweep(&self) -> bool {
-        if !self.books.tidy() {
-            return true;
+        let is_last = self.books.tidy();
+        if is_last {
+            self.away.tidy();
         }
-        self.away.tidy();
-        self.books.session.tick();
-        if !self.books.session.is_away() && self.follower.begin() {
-            let (books, follower) = (Arc::clone(&self.books), Arc::clone(&self.follower));
-            self.runtime.spawn(async move {
-                if let Err(trouble) = books.follow(&follower).await {
-                    tracing::debug!(problem = trouble.text(), "could not look at what other servers did");
-                }
-                follower.done();
-            });
-        }
-        false
+        !is_last
     }
 
     fn totals(&self) -> Totals {
@@ -312,6 +248,25 @@ impl Backend for TigerBeetleLedger {
 
 impl Drop for TigerBeetleLedger {
     fn drop(&mut self) {
-        self.books.session.close();
+        self.books.close();
+    }
+}
+
+/// Looks after the session and follows other servers, until the ledger is gone. A task of its own: nothing that an
+/// actor waits for may keep a lost client from being replaced.
+async fn keep_up(books: Weak<Books>, follower: Follower) {
+    let follower = Arc::new(follower);
+    let mut interval = tokio::time::interval(KEEP_UP_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(books) = books.upgrade().filter(|books| !books.is_closed()) else { return };
+        books.session.tick();
+        if !books.session.is_away()
+            && let Some(turn) = follower.begin()
+        {
+            // Beside this loop: it may take as long as the cluster does.
+            tokio::spawn(async move { books.follow(&turn).await });
+        }
     }
 }

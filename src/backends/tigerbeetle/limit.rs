@@ -11,6 +11,9 @@ use super::ticks::Ticks;
 use crate::backends::Registered;
 use crate::policy::{Counters, Definition, Key, Kind, LimitState, Mode, Moment, Overage, Restraints, retry_after};
 
+/// How long it is known of a limit whether it owes something: other servers may make it owe.
+const DEBT_KNOWN: Duration = Duration::from_secs(2);
+
 /// One limit.
 #[derive(Debug)]
 pub(super) struct Limit {
@@ -33,7 +36,13 @@ pub(super) struct State {
     pub(super) counters: Counters,
     /// It may owe something, which what frees pays first.
     pub(super) owes: bool,
-    /// The last tick that was sent.
+    /// When that was last looked at.
+    pub(super) looked_at: Moment,
+    /// It is in the list of those to be looked at for debts.
+    pub(super) is_listed: bool,
+    /// The number of the last entry of its log that anybody has seen.
+    pub(super) newest_seq: u32,
+    /// The last tick that was sent by the rule in force.
     pub(super) ticked: u64,
     pub(super) used_at: Moment,
 }
@@ -60,6 +69,9 @@ impl Limit {
             restraints: Restraints::default(),
             counters: Counters::default(),
             owes: false,
+            looked_at: Moment::START,
+            is_listed: false,
+            newest_seq: 0,
             ticked: 0,
             used_at: now,
         };
@@ -72,22 +84,27 @@ impl Limit {
 
     /// Its terms; `None` until it is open.
     pub(super) fn terms(&self, chart: &Chart, now: Moment) -> Option<Terms> {
+        let standing = self.lock().standing?;
+        Some(self.terms_of(standing, chart, now))
+    }
+
+    /// Its terms where it stands like this.
+    pub(super) fn terms_of(&self, standing: Standing, chart: &Chart, now: Moment) -> Terms {
         let mut state = self.lock();
-        let standing = state.standing?;
         state.used_at = now;
         state.restraints.expire(now);
         let Definition { mode, overage, .. } = state.registered.definition;
-        Some(Terms {
+        Terms {
             hash: self.hash,
             accounts: chart.accounts_of(self.hash, standing.generation),
             standing,
-            ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.rule_since_ns),
+            ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.since_ns),
             mode,
             overage,
-            owes: state.owes && overage == Overage::Repay,
+            owes: state.owes || (overage == Overage::Repay && DEBT_KNOWN < now.since(state.looked_at)),
             paused_until: state.restraints.paused_until(now),
             withheld: state.restraints.withheld(),
-        })
+        }
     }
 
     /// The definition that this server wants.
@@ -98,6 +115,19 @@ impl Limit {
     /// The ledger is to be asked before the limit is used again.
     pub(super) fn close(&self) {
         self.lock().standing = None;
+    }
+
+    /// Whether nobody has seen a later entry of its log than this one.
+    pub(super) fn has_newest(&self, seq: u32) -> bool {
+        self.lock().newest_seq <= seq
+    }
+
+    /// The same, unless somebody has asked since the log had this number of entries.
+    pub(super) fn close_if(&self, seq: u32) {
+        let mut state = self.lock();
+        if state.standing.is_some_and(|standing| standing.seq == seq) {
+            state.standing = None;
+        }
     }
 
     /// How long a caller is asked to wait that was refused: nobody knows when other servers' leases end.

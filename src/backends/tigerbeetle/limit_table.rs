@@ -1,6 +1,6 @@
 //! The limits that this server knows of, found by key and by what stands for it in the ledger.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ pub(super) struct Slot {
     pub(super) limit: Arc<Limit>,
     pub(super) family: FamilyIndex,
     pub(super) epoch: u32,
-    pub(super) watched: bool,
 }
 
 #[derive(Debug, Default)]
@@ -31,6 +30,8 @@ pub(super) struct Table {
     pub(super) by_key: HashMap<Key, usize, RandomState>,
     pub(super) by_hash: HashMap<u128, usize, RandomState>,
     pub(super) by_tag: HashMap<u64, usize, RandomState>,
+    /// The places that somebody waits for.
+    pub(super) watched: HashSet<usize, RandomState>,
     pub(super) families: Families,
     /// Rises with every change of a definition; a limit that is behind looks for its definition again.
     pub(super) epoch: u32,
@@ -72,7 +73,7 @@ impl Table {
 
     pub(super) fn insert(&mut self, limit: Arc<Limit>, family: FamilyIndex) {
         let (key, hash) = (limit.key.clone(), limit.hash);
-        let place = self.slots.insert(Slot { limit, family, epoch: self.epoch, watched: false });
+        let place = self.slots.insert(Slot { limit, family, epoch: self.epoch });
         self.places = self.places.max(place + 1);
         self.families[family].instances += 1;
         self.by_key.insert(key, place);
@@ -82,6 +83,7 @@ impl Table {
 
     pub(super) fn take(&mut self, place: usize) -> Slot {
         let slot = self.slots.remove(place);
+        self.watched.remove(&place);
         self.by_key.remove(&slot.limit.key);
         self.by_hash.remove(&slot.limit.hash);
         self.by_tag.remove(&(slot.limit.hash as u64));
@@ -111,7 +113,7 @@ impl Table {
         let Some(slot) = self.slots.get(self.hand) else { return false };
         let is_template = self.families[slot.family].definition().pattern.is_template();
         let is_idle = is_template
-            && !slot.watched
+            && !self.watched.contains(&self.hand)
             && Arc::strong_count(&slot.limit) == 1
             && slot.limit.is_idle(unused_since, now);
         if is_idle {

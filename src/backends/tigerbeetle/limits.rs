@@ -103,8 +103,8 @@ impl Limits {
         for place in members {
             let key = table.slots[place].limit.key.clone();
             if table.families.covering(&key) == Some(family) {
-                let slot = table.take(place);
-                limits.push((slot.limit, slot.watched));
+                let is_watched = table.watched.contains(&place);
+                limits.push((table.take(place).limit, is_watched));
             } else {
                 // A better definition came since it was last used, and takes it over.
                 table.refresh(place);
@@ -114,23 +114,32 @@ impl Limits {
         Some(Removed { version, limits })
     }
 
+    /// The ledger is to be asked before limits of this definition are used again.
+    pub(super) fn close_all_of(&self, pattern: &KeyPattern) {
+        let table = self.read();
+        let Some(family) = table.families.with_pattern(pattern) else { return };
+        table.slots.iter().filter(|(_, slot)| slot.family == family).for_each(|(_, slot)| slot.limit.close());
+    }
+
     pub(super) fn watch(&self, key: &Key, watched: bool) {
         let mut table = self.write();
-        if let Some(place) = table.by_key.get(key).copied() {
-            table.slots[place].watched = watched;
+        let Some(place) = table.by_key.get(key).copied() else { return };
+        if watched {
+            table.watched.insert(place);
+        } else {
+            table.watched.remove(&place);
         }
     }
 
     pub(super) fn is_watched(&self, key: &Key) -> bool {
         let table = self.read();
-        table.by_key.get(key).is_some_and(|place| table.slots[*place].watched)
+        table.by_key.get(key).is_some_and(|place| table.watched.contains(place))
     }
 
-    /// Those that `is_wanted` picks, at most `count`; the argument beside each says whether it is watched.
-    pub(super) fn pick(&self, count: usize, is_wanted: impl Fn(&Limit, bool) -> bool) -> Vec<Arc<Limit>> {
+    /// Those that somebody waits for, at most `count`.
+    pub(super) fn watched(&self, count: usize) -> Vec<Arc<Limit>> {
         let table = self.read();
-        let picked = table.slots.iter().filter(|(_, slot)| is_wanted(&slot.limit, slot.watched));
-        picked.take(count).map(|(_, slot)| Arc::clone(&slot.limit)).collect()
+        table.watched.iter().take(count).map(|place| Arc::clone(&table.slots[*place].limit)).collect()
     }
 
     /// Limits from place `cursor` on, and where the next page begins.

@@ -4,6 +4,7 @@
 //! what is done, over `books`; `chart`, `ids`, `definition_log`, `lease`, `ticks` say what it looks like in the
 //! cluster; `session` and what it needs is the way there.
 
+mod answer;
 mod away;
 mod books;
 mod call;
@@ -17,9 +18,11 @@ mod crash_point;
 mod definition_log;
 mod detach;
 mod dial;
+mod ending;
 mod finding;
 mod following;
 mod ids;
+mod in_time;
 mod lease;
 mod leases;
 mod ledger;
@@ -27,17 +30,21 @@ mod limit;
 mod limit_table;
 mod limits;
 mod opening;
+mod packet;
 mod recovery;
 mod refusing;
 mod renew;
 mod reserve;
+mod retiring;
 mod session;
+mod settlement;
 mod ticks;
 mod views;
 mod vitals;
 mod watchdog;
 
+pub use answer::{Answer, SessionError};
 pub use connect::ConnectError;
 pub use detach::{TimedOut, within_deadline};
 pub use ledger::TigerBeetleLedger;
-pub use session::{Answer, Session, SessionError};
+pub use session::Session;

@@ -2,13 +2,14 @@
 //! be done again, by any server, and takes effect once.
 
 use tigerbeetle_unofficial::Transfer;
-use tigerbeetle_unofficial::core::error::{CreateAccountErrorKind, CreateTransferErrorKind};
+use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Trouble, Written};
-use super::chart::{Code, LimitAccounts, link};
-use super::definition_log::{self, Found, Standing, Step, Wanted, next_step};
+use super::chart::{Code, LimitAccounts};
+use super::definition_log::{self, Entry, Found, Standing, Step, Wanted, next_step};
 use super::limit::{Limit, Terms};
-use crate::policy::Kind;
+use crate::backends::Registered;
+use crate::policy::{Definition, KeyPattern, Kind};
 
 /// How often another server may be faster before this one gives up for now.
 const TRIES: usize = 16;
@@ -21,55 +22,122 @@ enum Entered {
     TooLate,
     /// So much is not free now.
     NotFree,
+    /// The number is used up without an entry: the next one is to be tried.
+    Burned,
 }
 
 impl Books {
     /// The terms of a limit, after it was made or changed in the ledger if need be.
     pub(super) async fn open(&self, limit: &Limit) -> Result<Terms, Trouble> {
+        if let Some(terms) = limit.terms(&self.chart, self.clock.now()) {
+            return Ok(terms);
+        }
+        let _turn = limit.opening.lock().await;
+        // Somebody else may have opened it meanwhile.
         match limit.terms(&self.chart, self.clock.now()) {
             Some(terms) => Ok(terms),
-            None => Ok(self.bring_up_to_date(limit).await?.0),
+            None => Ok(self.reconcile(limit).await?.0),
         }
     }
 
     /// Puts the definition of a limit in force; says beside its terms which newer version the ledger has, if any.
     pub(super) async fn bring_up_to_date(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
         let _turn = limit.opening.lock().await;
+        self.reconcile(limit).await
+    }
+
+    async fn reconcile(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
+        let mut burned = 0;
         for _ in 0..TRIES {
             let found = self.read_log(limit.hash).await?;
             let registered = limit.registered();
-            let (definition, version) = (&registered.definition, registered.version);
-            let wanted = Wanted { kind: definition.kind, capacity: definition.capacity, version };
-            match (next_step(&found, &wanted), found) {
-                (Step::Keep, Found::Limit(standing)) => return Ok((self.opened(limit, standing), None)),
-                (Step::Superseded { version }, Found::Limit(standing)) => {
+            let wanted = self.wanted(&registered);
+            let entered = match (next_step(&found, &wanted), found) {
+                (Step::Keep, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
+                    return Ok((self.opened(limit, standing), None));
+                }
+                (Step::Superseded { version }, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
                     tracing::warn!(
                         key = %limit.key, own_version = registered.version, ledger_version = version,
                         "the ledger has a newer definition of this limit, which is followed"
                     );
                     return Ok((self.opened(limit, standing), Some(version)));
                 }
-                (Step::Begin { seq }, _) => self.begin(limit.hash, seq, &wanted).await?,
+                (Step::Keep | Step::Superseded { .. }, Found::Limit(_)) => continue, // There is a newer entry by now.
+                (Step::Superseded { version }, _) => return Err(Trouble::Deleted { version }),
+                (Step::Begin { seq }, found) => self.begin(limit.hash, seq + burned, &found, &wanted).await?,
                 (Step::Change { seq, raise }, Found::Limit(standing)) => {
-                    let chain = self.raise(limit.hash, &standing, seq, &wanted, raise);
-                    self.enter(chain).await?;
+                    self.change(limit, standing, seq + burned, &wanted, raise).await?
                 }
                 (Step::Lower { seq, by }, Found::Limit(standing)) => {
-                    if self.lower(limit, &standing, seq, &wanted, by).await? == Entered::NotFree {
-                        self.enter(self.chart.entry(limit.hash, seq, Code::Lowering, &wanted).to_vec()).await?;
+                    let seq = seq + burned;
+                    match self.lower(limit, standing, seq, &wanted, by).await? {
+                        Entered::NotFree => {
+                            let Standing { generation, capacity, .. } = standing;
+                            let entry = Entry::Lowering { generation, capacity };
+                            self.enter(limit, standing, self.chart.entry(limit.hash, seq, entry, &wanted)).await?
+                        }
+                        entered => entered,
                     }
                 }
                 (step, _) => unreachable!("{step:?} is of a limit that was found"),
-            }
+            };
+            burned = if entered == Entered::Burned { burned + 1 } else { 0 };
         }
         Err(Trouble::Fault(format!("the definition of `{}` changes faster than it can be put in force", limit.key)))
+    }
+
+    /// Writes a template to the ledger, where it has a log and no account; says which newer version is there, if any.
+    pub(super) async fn bring_template_up_to_date(&self, registered: &Registered) -> Result<Option<u64>, Trouble> {
+        let pattern = &registered.definition.pattern;
+        let (hash, mut burned) = (self.chart.ids.pattern(pattern), 0);
+        for _ in 0..TRIES {
+            let found = self.read_log(hash).await?;
+            let wanted = Wanted { is_exact: true, ..own(registered) };
+            let (seq, entry) = match (next_step(&found, &wanted), found) {
+                (Step::Keep, _) => {
+                    self.follow_template(pattern, None);
+                    return Ok(None);
+                }
+                (Step::Superseded { version }, found) => {
+                    let newer = if let Found::Limit(standing) = found { Some(standing.wanted()) } else { None };
+                    self.follow_template(pattern, newer);
+                    return Ok(Some(version));
+                }
+                (Step::Begin { seq }, _) => (seq, Entry::Begin),
+                (Step::Change { seq, .. } | Step::Lower { seq, .. }, Found::Limit(standing)) => {
+                    (seq, Entry::Change { generation: standing.generation })
+                }
+                (step, _) => unreachable!("{step:?} is of a template that was found"),
+            };
+            let mut chain = self.chart.entry(hash, seq + burned, entry, &wanted);
+            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            burned = if entered(&written)? == Entered::Burned { burned + 1 } else { 0 };
+        }
+        Err(Trouble::Fault(format!("the template `{pattern}` changes faster than it can be put in force")))
+    }
+
+    /// What is to be in force for limits of this definition: where another server has a newer template, that one.
+    fn wanted(&self, registered: &Registered) -> Wanted {
+        let own = own(registered);
+        let newer = self.newer_templates().get(&registered.definition.pattern).copied();
+        let is_of_kind = |newer: &Wanted| newer.kind.name() == own.kind.name() && own.version <= newer.version;
+        newer.filter(is_of_kind).map_or(own, |newer| Wanted { is_exact: false, ..newer })
+    }
+
+    fn follow_template(&self, pattern: &KeyPattern, newer: Option<Wanted>) {
+        let mut templates = self.newer_templates();
+        match newer {
+            Some(newer) => drop(templates.insert(pattern.clone(), newer)),
+            None => drop(templates.remove(pattern)),
+        }
     }
 
     /// What the ledger knows of a limit that this server need not have; changes nothing.
     pub(super) async fn standing(&self, hash: u128) -> Result<Option<Standing>, Trouble> {
         match self.read_log(hash).await? {
             Found::Limit(standing) => Ok(Some(standing)),
-            Found::Nothing { .. } | Found::Incomplete => Ok(None),
+            Found::Nothing { .. } | Found::Garbled => Ok(None),
         }
     }
 
@@ -79,12 +147,12 @@ impl Books {
         if !terms.standing.is_decreasing() {
             return Ok(terms);
         }
-        let standing = &terms.standing;
+        let standing = terms.standing;
         let by = standing.capacity.get() - standing.wanted.get();
         match self.lower(limit, standing, standing.seq + 1, &standing.wanted(), by).await? {
             Entered::NotFree => Ok(terms),
-            Entered::Written | Entered::TooLate => {
-                limit.close();
+            Entered::Written | Entered::TooLate | Entered::Burned => {
+                limit.close_if(standing.seq);
                 let settled = self.open(limit).await?;
                 self.tell_freed(limit);
                 Ok(settled)
@@ -92,13 +160,21 @@ impl Books {
         }
     }
 
-    /// Takes a limit out: what it holds ends as it would have, and a limit defined anew knows nothing of it.
-    pub(super) async fn retire(&self, hash: u128, version: u64) -> Result<(), Trouble> {
+    /// Takes a limit out: what it holds ends as it would have, and a limit defined anew knows nothing of it. A template
+    /// has no account.
+    pub(super) async fn retire(&self, hash: u128, version: u64, has_account: bool) -> Result<(), Trouble> {
+        let mut burned = 0;
         for _ in 0..TRIES {
             let Found::Limit(standing) = self.read_log(hash).await? else { return Ok(()) };
-            let entry = self.chart.retirement(hash, standing.seq + 1, version.max(standing.version));
-            if self.enter(vec![entry]).await? == Entered::Written {
-                return Ok(());
+            let seq = standing.seq + 1 + burned;
+            let mut chain = vec![self.chart.retirement(hash, seq, version.max(standing.version))];
+            if has_account {
+                chain.push(self.drain(hash, &standing));
+            }
+            match entered(&self.write_chain(Vec::new(), &mut chain).await?)? {
+                Entered::Written => return Ok(()),
+                Entered::Burned => burned += 1,
+                Entered::TooLate | Entered::NotFree => burned = 0,
             }
         }
         Err(Trouble::Fault("the limit changes faster than it can be deleted".to_owned()))
@@ -106,81 +182,92 @@ impl Books {
 
     fn opened(&self, limit: &Limit, standing: Standing) -> Terms {
         let mut state = limit.lock();
-        if state.standing.map(|before| before.rule_seq) != Some(standing.rule_seq) {
+        if state.standing.map(|before| before.seq) != Some(standing.seq) {
             state.ticked = 0;
         }
         // Until somebody looked, it may owe something.
         state.owes = true;
+        state.newest_seq = state.newest_seq.max(standing.seq);
         state.standing = Some(standing);
         drop(state);
-        limit.terms(&self.chart, self.clock.now()).expect("it was opened just now")
+        limit.terms_of(standing, &self.chart, self.clock.now())
     }
 
     async fn read_log(&self, hash: u128) -> Result<Found, Trouble> {
-        let mut transfers = self.marked(hash).await?;
-        transfers.reverse();
-        match definition_log::read(&transfers) {
-            Found::Incomplete => {
-                Err(Trouble::Fault("the ledger's log of this limit was not written by tollgate".to_owned()))
+        match definition_log::read(&self.last_entries(hash).await?) {
+            Found::Garbled => {
+                Err(Trouble::Fault("the ledger's log of this limit was not written by this release".to_owned()))
             }
             found => Ok(found),
         }
     }
 
-    async fn begin(&self, hash: u128, seq: u32, wanted: &Wanted) -> Result<(), Trouble> {
-        let answer = self.session.create_accounts(self.chart.limit_accounts(hash, seq)).await?;
-        if let Some((_, kind)) = answer.value.iter().find(|(_, kind)| !matches!(kind, CreateAccountErrorKind::Exists)) {
-            return Err(Trouble::Fault(format!("the ledger refused to make an account: {kind:?}")));
+    async fn begin(&self, hash: u128, seq: u32, before: &Found, wanted: &Wanted) -> Result<Entered, Trouble> {
+        // Those that all limits share too: somebody may have formatted the cluster anew.
+        let accounts = [self.chart.shared_accounts(), self.chart.limit_accounts(hash, seq)].concat();
+        self.make_accounts(accounts).await?;
+        let account = self.chart.accounts_of(hash, seq).limit;
+        let mut chain = self.chart.entry(hash, seq, Entry::Begin, wanted);
+        chain.push(self.capacity_move(self.chart.operator, account, wanted.capacity.get()));
+        if let Found::Limit(standing) = before {
+            chain.push(self.drain(hash, standing));
         }
-        let accounts = self.chart.accounts_of(hash, seq);
-        let mut chain = self.chart.entry(hash, seq, Code::Begin, wanted).to_vec();
-        chain.push(self.capacity_move(self.chart.operator, accounts.limit, wanted.capacity.get()));
-        self.enter(chain).await.map(drop)
+        entered(&self.write_chain(Vec::new(), &mut chain).await?)
     }
 
-    fn raise(&self, hash: u128, standing: &Standing, seq: u32, wanted: &Wanted, by: u64) -> Vec<Transfer> {
-        let mut chain = self.chart.entry(hash, seq, Code::Change, wanted).to_vec();
-        if by != 0 {
-            let accounts = self.chart.accounts_of(hash, standing.generation);
-            chain.push(self.capacity_move(self.chart.operator, accounts.limit, by));
+    /// Takes what is free of a limit that is no longer used, so that servers that do not know yet grant nothing more.
+    fn drain(&self, hash: u128, standing: &Standing) -> Transfer {
+        let account = self.chart.accounts_of(hash, standing.generation).limit;
+        let id = self.chart.ids.fresh(self.unix_ms());
+        self.chart.posted_as_far_as_there(id, Code::Capacity, account, self.chart.operator, u128::MAX)
+    }
+
+    async fn change(
+        &self,
+        limit: &Limit,
+        standing: Standing,
+        seq: u32,
+        wanted: &Wanted,
+        raise: u64,
+    ) -> Result<Entered, Trouble> {
+        let generation = standing.generation;
+        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, wanted);
+        if raise != 0 {
+            let LimitAccounts { limit: account, spent, .. } = self.chart.accounts_of(limit.hash, generation);
+            chain.push(self.capacity_move(self.chart.operator, account, raise));
             if let Kind::TokenBucket { .. } = wanted.kind {
-                // It has to flow in.
-                let id = self.chart.ids.fresh(self.unix_ms());
-                let LimitAccounts { limit, spent, .. } = accounts;
-                chain.push(self.chart.posted(id, Code::Capacity, limit, spent, by.into()));
+                chain.push(self.capacity_move(account, spent, raise)); // It has to flow in.
             }
         }
-        chain
+        self.enter(limit, standing, chain).await
     }
 
     /// Takes capacity back if so much is free, in one step with the entry that says so.
     async fn lower(
         &self,
         limit: &Limit,
-        standing: &Standing,
+        standing: Standing,
         seq: u32,
         wanted: &Wanted,
         by: u64,
     ) -> Result<Entered, Trouble> {
-        let accounts = self.chart.accounts_of(limit.hash, standing.generation);
-        let mut transfers = Vec::new();
-        if let Some(terms) = limit.terms(&self.chart, self.clock.now()) {
-            self.prelude(limit, &terms, &mut transfers);
-        } else if let Kind::TokenBucket { .. } = standing.kind {
-            // It was not open here: what flowed back since is sent by whoever opens it.
-            limit.lock().ticked = 0;
-        }
-        let before = transfers.len();
-        transfers.extend(self.chart.entry(limit.hash, seq, Code::Change, wanted));
-        transfers.push(self.capacity_move(accounts.limit, self.chart.operator, by));
-        link(&mut transfers[before..]);
-        let written = self.write(transfers).await.inspect_err(|_| self.resend_refills(limit))?;
-        entered(&written, before)
+        let generation = standing.generation;
+        let accounts = self.chart.accounts_of(limit.hash, generation);
+        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, wanted);
+        chain.push(self.capacity_move(accounts.limit, self.chart.operator, by));
+        self.enter(limit, standing, chain).await
     }
 
-    async fn enter(&self, mut chain: Vec<Transfer>) -> Result<Entered, Trouble> {
-        link(&mut chain);
-        entered(&self.write(chain).await?, 0)
+    /// Writes an entry after another one. What flowed back by the old rule comes first: the ticks of the new one begin
+    /// with it.
+    async fn enter(&self, limit: &Limit, before: Standing, mut chain: Vec<Transfer>) -> Result<Entered, Trouble> {
+        let cluster_ns = self.session.cluster_ns();
+        let mut prelude = Vec::new();
+        let terms = limit.terms_of(before, &self.chart, self.clock.now());
+        self.prelude(limit, &terms, cluster_ns, &mut prelude);
+        let written = self.write_chain(prelude, &mut chain).await?;
+        self.arrived(limit, &terms, cluster_ns);
+        entered(&written)
     }
 
     fn capacity_move(&self, from: u128, to: u128, amount: u64) -> Transfer {
@@ -189,12 +276,19 @@ impl Books {
     }
 }
 
-/// What the failures of a packet say of the entry whose chain begins at `chain_at`.
-fn entered(written: &Written, chain_at: usize) -> Result<Entered, Trouble> {
+/// What a definition of this server says.
+fn own(registered: &Registered) -> Wanted {
+    let Definition { kind, capacity, ref pattern, .. } = registered.definition;
+    Wanted { kind, capacity, version: registered.version, is_exact: !pattern.is_template() }
+}
+
+/// What became of the chain of an entry.
+fn entered(written: &Written) -> Result<Entered, Trouble> {
     use CreateTransferErrorKind as Kind;
-    match written.cause(chain_at).map(|(_, kind)| kind) {
+    match written.cause.map(|(_, kind)| kind) {
         None => Ok(Entered::Written),
         Some(Kind::ExceedsCredits) => Ok(Entered::NotFree),
+        Some(Kind::IdAlreadyFailed | Kind::DebitAccountNotFound | Kind::CreditAccountNotFound) => Ok(Entered::Burned),
         Some(kind) if is_there(kind) => Ok(Entered::TooLate),
         Some(kind) => Err(Trouble::Fault(format!("the ledger refused a change of a limit: {kind:?}"))),
     }

@@ -36,10 +36,11 @@ impl Books {
         let mut balances = Vec::with_capacity(limits.len());
         for limits in limits.chunks(LOOKUP_LIMITS_MAX) {
             let mut due = Vec::new();
-            limits.iter().for_each(|(limit, terms)| self.prelude(limit, terms, &mut due));
+            let cluster_ns = self.session.cluster_ns();
+            limits.iter().for_each(|(limit, terms)| self.prelude(limit, terms, cluster_ns, &mut due));
             if !due.is_empty() {
-                let resend = |_: &Trouble| limits.iter().for_each(|(limit, _)| self.resend_refills(limit));
-                self.write_each(&due).await.inspect_err(resend)?;
+                self.write_each(&due).await?;
+                limits.iter().for_each(|(limit, terms)| self.arrived(limit, terms, cluster_ns));
             }
             let ids: Vec<u128> = limits.iter().flat_map(|(_, terms)| terms.accounts.all()).collect();
             let accounts = self.session.lookup_accounts(ids).await?.value;
@@ -54,7 +55,9 @@ impl Books {
                     |id| find(id).map_or(0, |account| account.debits_posted().saturating_sub(account.credits_posted()));
                 let balance =
                     Balance { free: u64::try_from(free).unwrap_or(u64::MAX), owed: open(owed), debt: open(debt) };
-                limit.lock().owes = balance.owed != 0;
+                let mut state = limit.lock();
+                (state.owes, state.looked_at) = (balance.owed != 0, self.clock.now());
+                drop(state);
                 balances.push(balance);
             }
         }

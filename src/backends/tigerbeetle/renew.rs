@@ -4,9 +4,8 @@
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Trouble};
-use super::chart::{Code, link};
-use super::complete::again;
 use super::lease::{Held, HoldTerms, LeaseRecord, held};
+use super::settlement::again;
 use crate::policy::{Kind, LeaseError, Moment, Renew};
 
 /// How often a lease may turn out to be renewed by another server at the same time.
@@ -25,7 +24,7 @@ impl Books {
         for _ in 0..TRIES {
             let now_ns = self.session.cluster_ns();
             let slots: Vec<usize> = (0..lease.holds.len())
-                .filter(|at| lease.holds[*at].code == Code::ConcurrencyHold && self.is_counted(&lease.holds[*at]))
+                .filter(|at| lease.holds[*at].code.is_slot() && self.is_counted(&lease.holds[*at]))
                 .collect();
             if !lease.is_live(now_ns) || slots.iter().any(|at| !lease.holds[*at].is_live(now_ns)) {
                 return Ok(Err(LeaseError::Finished));
@@ -41,9 +40,8 @@ impl Books {
             if chain.is_empty() {
                 return Ok(Ok(self.session.moment_of(lease.expires_at_ns())));
             }
-            link(&mut chain);
-            let written = self.write(chain.clone()).await?;
-            match written.cause(0) {
+            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            match written.cause {
                 None => return Ok(Ok(self.renewed(lease, &slots, &chain, written.cluster_ns))),
                 Some((_, CreateTransferErrorKind::PendingTransferExpired)) => return Ok(Err(LeaseError::Finished)),
                 // Renewed or completed by somebody else meanwhile.
@@ -56,9 +54,12 @@ impl Books {
         Err(Trouble::Fault("the lease changes faster than it can be renewed".to_owned()))
     }
 
-    /// Whether the limit of a hold is still in use: one that was deleted has nothing to lose.
+    /// Whether the limit of a hold is still in use: one that was deleted has nothing to lose. One that this server does
+    /// not know, or would have to ask for, is.
     fn is_counted(&self, hold: &Held) -> bool {
-        self.limits.with_tag(hold.tag).is_none() || self.charged_limit(hold).is_some()
+        let limit = self.limits.with_tag(hold.tag).filter(|_| hold.code.is_charged());
+        let terms = limit.and_then(|limit| limit.terms(&self.chart, self.clock.now()));
+        terms.is_none_or(|terms| terms.accounts.limit == hold.account)
     }
 
     /// As long as is asked for; at most, and by default, the limit's own timeout; never shorter than before.

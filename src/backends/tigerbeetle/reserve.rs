@@ -1,51 +1,36 @@
 //! Reserving: one linked chain in one packet, which the cluster takes as a whole or not at all.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use smallvec::SmallVec;
 use tigerbeetle_unofficial::Transfer;
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
-use super::books::{Books, Counts, PACKET_MAX, Trouble};
-use super::chart::{Code, link};
-use super::lease::{HoldTerms, LeaseRecord, held};
-use super::limit::Terms;
+use super::books::{Attempts, Books, Counts, Trouble};
+use super::lease::{LeaseRecord, held};
 use super::limits::Unresolved;
 use super::opening::is_there;
+use super::packet::{Charge, Member, Packet};
 use super::refusing::Line;
-use super::ticks;
-use crate::policy::{Amounts, DeniedKey, Grant, Kind, LeaseId, Reason, Refusal, Reserve};
+use crate::policy::{Amounts, DeniedKey, Grant, Overage, Reason, Refusal, Reserve};
 
 /// How often a reservation is tried again that fits by what the ledger says: what expires is free some 100 ms later,
 /// and somebody else may have been faster.
 const RETRIES_MAX: usize = 3;
 
 /// The most failed attempts that are gone through at once in search of the next one.
-const ATTEMPTS_AT_ONCE_MAX: u32 = 64;
-
-/// One limit that is to be charged.
-struct Charge {
-    line: Line,
-    terms: Terms,
-    /// False where only a shadow limit objects: the hold is booked beside it.
-    is_charged: bool,
-}
+const ATTEMPTS_AT_ONCE_MAX: usize = 64;
 
 /// What one attempt came to.
 enum Outcome {
     Granted(Vec<Transfer>, u64),
     /// The lease is there already.
     Known,
-    /// The attempt failed before, for good.
-    Burned,
-    /// This one of the charges does not fit.
-    Short(usize),
-}
-
-/// A packet with its chain: which transfer of it is for which charge.
-struct Packet {
-    transfers: Vec<Transfer>,
-    owners: SmallVec<[(usize, usize); 8]>,
+    /// The hold at this place failed before, for good.
+    Burned(usize),
+    /// This member does not fit.
+    Short(Member),
 }
 
 fn refuse(reason: Reason) -> Box<Refusal> {
@@ -53,8 +38,8 @@ fn refuse(reason: Reason) -> Box<Refusal> {
 }
 
 impl Books {
-    /// Grants all that is asked for, or charges nothing.
-    pub(super) async fn reserve(&self, request: &Reserve) -> Result<Grant, Box<Refusal>> {
+    /// Grants all that is asked for, or charges nothing; marks where that is unknown.
+    pub(super) async fn reserve(&self, request: &Reserve, is_unknown: &AtomicBool) -> Result<Grant, Box<Refusal>> {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
         Counts::add(&self.counts.decided);
         if self.leases.has(request.lease_id) {
@@ -69,13 +54,18 @@ impl Books {
             let terms = line.terms.expect("a line to be charged is open");
             charges.push(Charge { is_charged: true, line, terms });
         }
-        if charges.iter().any(obstructed)
+        if charges.iter().any(Charge::is_obstructed)
             && let Some(refusal) = self.obstacles(&mut charges).await?
         {
             return self.own_answer(request, Box::new(refusal)).await;
         }
-        let granted = self.attempts(request, &mut charges).await?;
-        charges.iter().for_each(|charge| charge.line.limit.admitted());
+        let granted = self.attempts(request, &mut charges, is_unknown).await?;
+        for Charge { line, terms, .. } in &charges {
+            line.limit.admitted();
+            if terms.overage == Overage::Repay || terms.owes {
+                self.look_for_debt_later(&line.limit);
+            }
+        }
         self.count_shadows(&charges);
         Ok(granted)
     }
@@ -97,7 +87,13 @@ impl Books {
         }
         for line in &mut lines {
             line.terms = match line.limit.terms(&self.chart, now) {
-                None if open => Some(self.open(&line.limit).await.map_err(|trouble| trouble.refusal(&self.settings))?),
+                None if open => match self.open(&line.limit).await {
+                    Ok(terms) => Some(terms),
+                    Err(Trouble::Deleted { .. }) => {
+                        return Err(refuse(Reason::UnknownLimitKey(line.limit.key.clone())));
+                    }
+                    Err(trouble) => return Err(trouble.refusal(&self.settings)),
+                },
                 terms => terms,
             };
         }
@@ -107,39 +103,59 @@ impl Books {
     }
 
     /// Goes through attempts until one is granted, or refused for a reason that stands.
-    async fn attempts(&self, request: &Reserve, charges: &mut [Charge]) -> Result<Grant, Box<Refusal>> {
-        let first = self.attempt_of(request.lease_id);
-        let (mut attempt, mut retries) = (first, 0);
+    async fn attempts(
+        &self,
+        request: &Reserve,
+        charges: &mut [Charge],
+        is_unknown: &AtomicBool,
+    ) -> Result<Grant, Box<Refusal>> {
+        let mut failed = self.attempts_of(request.lease_id);
+        failed.resize(charges.len(), 0);
+        let (mut burned, mut retries) = (0, 0);
+        // Nobody waits for what is granted later.
+        let give_up_at = self.clock.now().after(self.session.deadline());
         let answer = loop {
-            let outcome = self.attempt(request, charges, attempt).await;
-            let short = match outcome.map_err(|trouble| trouble.refusal(&self.settings))? {
+            if give_up_at < self.clock.now() {
+                break Err(Trouble::Lost("the deadline passed".to_owned()).refusal(&self.settings));
+            }
+            let attempted = self.attempt(request, charges, &failed).await;
+            let attempted = match attempted {
+                Ok(attempted) => attempted,
+                Err(trouble) => {
+                    is_unknown.store(matches!(trouble, Trouble::Lost(_)), Ordering::Relaxed);
+                    break Err(trouble.refusal(&self.settings));
+                }
+            };
+            let short = match attempted {
                 Outcome::Granted(holds, cluster_ns) => return Ok(self.granted(request, &holds, cluster_ns)),
                 Outcome::Known => break self.again(request).await,
-                Outcome::Burned if attempt - first < ATTEMPTS_AT_ONCE_MAX => {
-                    attempt += 1;
+                Outcome::Burned(at) => {
+                    failed[at] = failed[at].saturating_add(1);
+                    burned += 1;
+                    if ATTEMPTS_AT_ONCE_MAX < burned || failed[at] == u16::MAX {
+                        break Err(Box::new(self.settings.overloaded()));
+                    }
                     continue;
                 }
-                Outcome::Burned => {
-                    attempt += 1;
-                    break Err(Box::new(self.settings.overloaded()));
+                Outcome::Short(Member::Hold(at)) => {
+                    failed[at] = failed[at].saturating_add(1);
+                    at
                 }
-                Outcome::Short(at) => at,
+                Outcome::Short(Member::Guard(at)) => at,
             };
-            attempt += 1;
-            let charge = &mut charges[short];
-            if !charge.terms.enforces() {
-                charge.is_charged = false;
+            if !charges[short].terms.enforces() {
+                charges[short].is_charged = false;
                 continue;
             }
-            let refusal = self.explain_charges(charges).await?;
-            match refusal {
-                Some(refusal) => break Err(Box::new(refusal)),
-                None if retries < RETRIES_MAX => retries += 1,
-                None => break Err(Box::new(self.lost_the_race(&charges[short]))),
+            match self.explain_charges(charges).await {
+                Err(trouble) => break Err(trouble),
+                Ok(Some(refusal)) => break Err(Box::new(refusal)),
+                Ok(None) if retries < RETRIES_MAX => retries += 1,
+                Ok(None) => break Err(Box::new(self.lost_the_race(&charges[short]))),
             }
         };
-        if attempt != 0 && answer.is_err() {
-            self.remember_attempt(request.lease_id, attempt);
+        if answer.is_err() && failed.iter().any(|failed| *failed != 0) {
+            self.remember_attempts(request.lease_id, failed);
         }
         answer
     }
@@ -151,85 +167,24 @@ impl Books {
         known.unwrap_or_else(|| Err(unreadable()))
     }
 
-    async fn attempt(&self, request: &Reserve, charges: &[Charge], attempt: u32) -> Result<Outcome, Trouble> {
-        let Packet { mut transfers, mut owners } = self.packet(request.lease_id, charges, attempt);
-        let holds: Vec<_> = owners.iter().map(|(at, _)| transfers[*at]).collect();
-        let resend = |_: &Trouble| charges.iter().for_each(|charge| self.resend_refills(&charge.line.limit));
-        if PACKET_MAX < transfers.len() {
-            let (first, _) = owners[0];
-            self.write_each(&transfers[..first]).await.inspect_err(resend)?;
-            transfers.drain(..first);
-            owners.iter_mut().for_each(|(at, _)| *at -= first);
-        }
-        let written = self.write(transfers).await.inspect_err(resend)?;
-        let (chain_at, _) = owners[0];
-        let Some((at, kind)) = written.cause(chain_at) else {
-            return Ok(Outcome::Granted(holds, written.cluster_ns));
+    async fn attempt(&self, request: &Reserve, charges: &[Charge], failed: &Attempts) -> Result<Outcome, Trouble> {
+        let Packet { prelude, mut chain, members, cluster_ns } = self.packet(request.lease_id, charges, failed);
+        let written = self.write_chain(prelude, &mut chain).await?;
+        charges.iter().for_each(|charge| self.arrived(&charge.line.limit, &charge.terms, cluster_ns));
+        let Some((at, kind)) = written.cause else {
+            let holds = chain.into_iter().zip(members).filter(|(_, member)| matches!(member, Member::Hold(_)));
+            return Ok(Outcome::Granted(holds.map(|(hold, _)| hold).collect(), written.cluster_ns));
         };
-        match kind {
-            CreateTransferErrorKind::ExceedsCredits => {
-                let owner = owners.iter().rev().find(|(first, _)| *first <= at).expect("the chain begins with a hold");
-                Ok(Outcome::Short(owner.1))
-            }
-            CreateTransferErrorKind::IdAlreadyFailed => Ok(Outcome::Burned),
-            kind if is_there(kind) => Ok(Outcome::Known),
-            kind => {
+        match (kind, members[at]) {
+            (CreateTransferErrorKind::ExceedsCredits, member) => Ok(Outcome::Short(member)),
+            (CreateTransferErrorKind::IdAlreadyFailed, Member::Hold(at)) => Ok(Outcome::Burned(at)),
+            (kind, _) if is_there(kind) => Ok(Outcome::Known),
+            (kind, _) => {
                 // The accounts are not there: another ledger than the one that this server knew.
                 charges.iter().for_each(|charge| charge.line.limit.close());
                 Err(Trouble::Fault(format!("the ledger refused a reservation: {kind:?}")))
             }
         }
-    }
-
-    /// Before the chain what flowed back and what is owed; in it a hold for each charge, and where a provider has less
-    /// left than the books, a look whether that much remains.
-    fn packet(&self, lease_id: LeaseId, charges: &[Charge], attempt: u32) -> Packet {
-        let mut transfers = Vec::with_capacity(charges.len());
-        for Charge { line, terms, .. } in charges {
-            self.prelude(&line.limit, terms, &mut transfers);
-        }
-        let chain_at = transfers.len();
-        let first_id = self.chart.ids.holds(lease_id, attempt);
-        let mut owners = SmallVec::new();
-        for (position, charge) in (0_u32..).zip(charges) {
-            owners.push((transfers.len(), position as usize));
-            let terms = self.hold_terms(charge);
-            transfers.push(self.chart.hold(lease_id, first_id + u128::from(position), position, &terms));
-            if charge.terms.withheld != 0 && charge.terms.enforces() {
-                transfers.extend(self.guard(&charge.terms));
-            }
-        }
-        link(&mut transfers[chain_at..]);
-        Packet { transfers, owners }
-    }
-
-    fn hold_terms(&self, charge: &Charge) -> HoldTerms {
-        let Charge { line, terms, is_charged } = charge;
-        let (code, seconds) = match terms.standing.kind {
-            Kind::Rolling { window } => (Code::RollingHold, window.get()),
-            Kind::Concurrency { timeout } => (Code::ConcurrencyHold, timeout.get()),
-            Kind::TokenBucket { refill_amount, refill_period } => {
-                let lease = ticks::lease_seconds(terms.standing.wanted.get(), refill_amount.get(), refill_period);
-                (Code::BucketSpend, lease.into())
-            }
-        };
-        let seconds = u32::try_from(seconds).expect("a period of at most a hundred years");
-        let (code, account) =
-            if *is_charged { (code, terms.accounts.limit) } else { (Code::UnchargedHold, self.chart.operator) };
-        HoldTerms {
-            code,
-            account,
-            spent: terms.accounts.spent,
-            tag: line.limit.hash as u64,
-            amount: line.amount,
-            seconds,
-        }
-    }
-
-    fn guard(&self, terms: &Terms) -> [Transfer; 2] {
-        let (limit, operator, amount) = (terms.accounts.limit, self.chart.operator, u128::from(terms.withheld));
-        let moved = |from, to| self.chart.posted(self.chart.ids.fresh(self.unix_ms()), Code::Guard, from, to, amount);
-        [moved(limit, operator), moved(operator, limit)]
     }
 
     fn granted(&self, request: &Reserve, holds: &[Transfer], cluster_ns: u64) -> Grant {
@@ -244,9 +199,9 @@ impl Books {
             labels: request.labels.clone(),
             holds: holds.iter().map(dated).collect(),
             is_finished: false,
-            is_shared: false,
+            takers: 1,
         };
-        self.leases.put(lease);
+        self.leases.put_granted(lease);
         Counts::add(&self.counts.granted);
         Grant { lease_id: request.lease_id, reserved_at_unix_ms: cluster_ns / 1_000_000 }
     }
@@ -259,9 +214,9 @@ impl Books {
             charge.line.terms = Some(charge.terms);
         }
         for charge in charges.iter_mut().filter(|charge| !charge.terms.enforces()) {
-            charge.is_charged = !obstructed(charge);
+            charge.is_charged = !charge.is_obstructed();
         }
-        if charges.iter().any(|charge| charge.terms.enforces() && obstructed(charge)) {
+        if charges.iter().any(|charge| charge.terms.enforces() && charge.is_obstructed()) {
             return self.explain_charges(charges).await;
         }
         Ok(None)
@@ -297,12 +252,4 @@ impl Books {
         let known = self.known(request).await.map_err(|trouble| trouble.refusal(&self.settings))?;
         known.unwrap_or(Err(refusal))
     }
-}
-
-/// Whether its limit says no without a look at the ledger.
-fn obstructed(charge: &Charge) -> bool {
-    let Charge { line, terms, .. } = charge;
-    terms.standing.is_decreasing()
-        || terms.paused_until.is_some()
-        || u128::from(terms.standing.wanted.get()) < line.amount
 }

@@ -47,11 +47,19 @@ impl Ticks {
         cluster_ns / self.tick_ns
     }
 
-    /// The ticks to send by then, when `sent` was the last.
-    pub(super) fn due(&self, sent: u64, cluster_ns: u64) -> RangeInclusive<u64> {
-        let last = self.at(cluster_ns);
+    /// The ticks to send by then, when `sent` was the last, with what each brings. Those before the ones that fill the
+    /// bucket bring nothing: they are sent so that nobody else's come late.
+    pub(super) fn due(&self, sent: u64, cluster_ns: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let (last, ticks) = (self.at(cluster_ns), *self);
         let first = (last + 1).saturating_sub(TICKS_TO_FILL as u64 + TICKS_LATE);
-        first.max(sent.saturating_add(1)).max(self.at(self.since_ns) + 1)..=last
+        // One more than fills it, for what rounding took.
+        let first_of_use = last.saturating_sub(TICKS_TO_FILL as u64);
+        let first = first.max(sent.saturating_add(1)).max(self.at(self.since_ns) + 1);
+        let with_amount = move |tick| {
+            let amount = ticks.amount(tick);
+            (amount != 0).then_some((tick, if tick < first_of_use { 0 } else { amount }))
+        };
+        (first..=last).filter_map(with_amount)
     }
 
     /// What one tick brings. Over all ticks nothing is lost to rounding.
@@ -111,9 +119,12 @@ mod tests {
         let ticks = ticks(80, 10, 1);
         assert_eq!(ticks.tick_ns, 1_000_000_000);
         let now = 1_795_000_000 * 1_000_000_000 + 5;
-        assert_eq!(ticks.due(0, now), 1_794_999_985..=1_795_000_000, "after a long pause");
-        assert_eq!(ticks.due(1_794_999_999, now), 1_795_000_000..=1_795_000_000);
-        assert!(ticks.due(1_795_000_000, now).is_empty() && ticks.due(u64::MAX, now).is_empty());
+        let late = (1_794_999_985..1_794_999_992).map(|tick| (tick, 0));
+        let filling = (1_794_999_992..=1_795_000_000).map(|tick| (tick, 10));
+        let due = |sent| ticks.due(sent, now).collect::<Vec<_>>();
+        assert_eq!(due(0), late.chain(filling).collect::<Vec<_>>(), "after a long pause");
+        assert_eq!(due(1_794_999_999), [(1_795_000_000, 10)]);
+        assert!(due(1_795_000_000).is_empty() && due(u64::MAX).is_empty());
         assert_eq!((1..=8).map(|tick| ticks.amount(tick)).collect::<Vec<_>>(), [10; 8]);
         assert_eq!(ticks.wait_for(11, now).as_millis(), 1_999);
         assert_eq!(lease_seconds(80, 10, Seconds::new(1).expect("ok")), 600);

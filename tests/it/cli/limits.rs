@@ -65,8 +65,11 @@ async fn what_a_limit_answers_without_its_ledger_is_put_and_shown() {
     desk.told(&format!("{put} deny")).await;
     let shown = desk.told("limits get a").await;
     assert!(!shown.contains("unavailable"), "what is the default needs no line: {shown}");
-    let told = "`local_share_percent` contradicts `when_unavailable` = `allow`";
-    check_failed(&desk.ask(&format!("{put} allow --local-share-percent 25")).await, 1, told);
+    let refused = desk.ask(&format!("{put} allow --local-share-percent 25")).await;
+    check_failed(&refused, 1, "error: Bad Request\n");
+    let told =
+        "`local_share_percent` contradicts `when_unavailable` = `allow`; remove it, or set `when_unavailable` to";
+    assert!(refused.stderr.contains(told), "{}", refused.stderr);
 }
 
 #[tokio::test]

@@ -113,5 +113,6 @@ pub(crate) async fn an_acquire_by_message_waits_no_longer_than_its_call(place: P
     let answered = call_t!(limiter, message, 500, request(&[("c", 1)]));
     assert!(answered.is_err() || answered.expect("an answer").is_err());
     sleep_ms(100).await;
+    place.settled().await;
     assert_eq!(tollgate.waiting(), 0);
 }

@@ -24,7 +24,8 @@ use keeper::Keeper;
 const PATIENCE_SECONDS: u64 = 60;
 
 /// Below the ports that systems give to clients: no client can be in the way, nor meet itself while a server is gone.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// As long as the default, so that tables are as wide.
+const PORTS: std::ops::Range<u16> = 4_000..9_900;
 
 /// The shared server can have eight clients; one that went counts a moment longer.
 static CLIENTS: Semaphore = Semaphore::const_new(6);
@@ -33,6 +34,7 @@ static LEDGERS: AtomicU32 = AtomicU32::new(1);
 
 /// How many servers beside it have room in memory.
 static ROOM: Semaphore = Semaphore::const_new(4);
+pub(crate) type Room = Arc<SemaphorePermit<'static>>;
 
 /// The server that tests share, as one of them has it.
 pub(crate) struct Shared {
@@ -61,7 +63,7 @@ pub(crate) struct Server {
     keeper: Arc<Mutex<Keeper>>,
     index: usize,
     addresses: Arc<[SocketAddr]>,
-    _room: Option<Arc<SemaphorePermit<'static>>>,
+    _room: Option<Room>,
 }
 
 /// What became of a start.
@@ -133,7 +135,7 @@ impl Server {
         self.keeper.lock().expect("no panic").log()
     }
 
-    fn format(index: usize, addresses: &Arc<[SocketAddr]>, room: Option<Arc<SemaphorePermit<'static>>>) -> Self {
+    fn format(index: usize, addresses: &Arc<[SocketAddr]>, room: Option<Room>) -> Self {
         let tigerbeetle = TigerBeetle::find();
         let folder = tempfile::Builder::new().prefix("tigerbeetle-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let folder = folder.expect("a directory").keep();
@@ -177,21 +179,26 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// A cluster for one test, as [`Server::start`] is.
-    pub(crate) async fn start(replicas: u32) -> Self {
+    pub(crate) async fn start(replicas: u16) -> Self {
         Self { replicas: start(replicas, Some(room(replicas).await)).await }
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         self.replicas[0].addresses()
     }
+
+    pub(crate) fn settings(&self) -> TigerBeetleSettings {
+        self.replicas[0].settings()
+    }
 }
 
-async fn room(servers: u32) -> Arc<SemaphorePermit<'static>> {
-    Arc::new(ROOM.acquire_many(servers).await.expect("it is never closed"))
+/// Waits for room in memory for so many servers. A test that has some asks for no more.
+pub(crate) async fn room(servers: u16) -> Room {
+    Arc::new(ROOM.acquire_many(servers.into()).await.expect("it is never closed"))
 }
 
 /// The replicas of a new cluster, at addresses that were free a moment before; else at others.
-async fn start(count: u32, room: Option<Arc<SemaphorePermit<'static>>>) -> Vec<Server> {
+async fn start(count: u16, room: Option<Room>) -> Vec<Server> {
     loop {
         let room = room.clone();
         let formatted = spawn_blocking(move || {
@@ -206,10 +213,10 @@ async fn start(count: u32, room: Option<Arc<SemaphorePermit<'static>>>) -> Vec<S
     }
 }
 
-/// All are bound before the first is given up, so that they differ.
-fn free_addresses(count: u32) -> Vec<SocketAddr> {
-    let tried = std::iter::repeat_with(|| TcpListener::bind((Ipv4Addr::LOCALHOST, fastrand::u16(PORTS))));
-    let bound: Vec<_> = tried.take(1000).flatten().take(count as usize).collect();
-    assert_eq!(bound.len(), count as usize, "there are free ports");
+/// Addresses whose ports follow each other, and that were all free at one moment.
+pub(crate) fn free_addresses(count: u16) -> Vec<SocketAddr> {
+    let bind = |first: u16| (first..).take(count.into()).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
+    let tried = std::iter::repeat_with(|| bind(fastrand::u16(PORTS)).collect::<Result<Vec<_>, _>>());
+    let bound = tried.take(1000).find_map(Result::ok).expect("there are free ports");
     bound.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
 }

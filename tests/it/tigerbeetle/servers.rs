@@ -9,17 +9,17 @@ use crate::support::within;
 
 const PATIENCE_SECONDS: u64 = 60;
 
-fn client(addresses: &[SocketAddr]) -> Client {
+pub(super) fn client(addresses: &[SocketAddr]) -> Client {
     let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
     Client::new(0, addresses.join(",")).expect("a client")
 }
 
-async fn create(client: &Client, id: u128, ledger: u32) {
+pub(super) async fn create(client: &Client, id: u128, ledger: u32) {
     let created = client.create_accounts(vec![Account::new(id, ledger, 1)]);
     within(PATIENCE_SECONDS, created).await.expect("it is created");
 }
 
-async fn ledger_of(client: &Client, id: u128) -> Option<u32> {
+pub(super) async fn ledger_of(client: &Client, id: u128) -> Option<u32> {
     let found = within(PATIENCE_SECONDS, client.lookup_accounts(vec![id])).await.expect("an answer");
     found.first().map(Account::ledger)
 }
@@ -29,6 +29,7 @@ async fn the_shared_server_lends_each_test_a_ledger_of_its_own() {
     let (one, other) = (Server::shared().await, Server::shared().await);
     assert_eq!(one.addresses(), other.addresses());
     assert_ne!(one.ledger(), other.ledger());
+    assert_eq!((one.settings().ledger, one.settings().addresses.as_slice()), (one.ledger(), one.addresses()));
     let client = client(one.addresses());
     create(&client, u128::from(one.ledger()), one.ledger()).await;
     assert_eq!(ledger_of(&client, u128::from(one.ledger())).await, Some(one.ledger()));
@@ -68,7 +69,7 @@ async fn a_stopped_server_answers_when_it_goes_on() {
 #[tokio::test]
 async fn a_cluster_answers_without_one_of_its_replicas() {
     let cluster = Cluster::start(3).await;
-    assert_eq!(cluster.addresses().len(), 3);
+    assert_eq!((cluster.addresses().len(), cluster.settings().addresses.as_slice()), (3, cluster.addresses()));
     let client = client(cluster.addresses());
     create(&client, 7, 1).await;
     cluster.replicas[1].kill().await;

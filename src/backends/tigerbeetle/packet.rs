@@ -1,0 +1,96 @@
+//! The packet of one attempt at a reservation: what flowed back and what is owed, then the chain of holds.
+
+use smallvec::SmallVec;
+use tigerbeetle_unofficial::Transfer;
+
+use super::books::{Attempts, Books};
+use super::chart::Code;
+use super::lease::HoldTerms;
+use super::limit::Terms;
+use super::refusing::Line;
+use super::ticks;
+use crate::policy::{Kind, LeaseId};
+
+/// One limit that is to be charged.
+pub(super) struct Charge {
+    pub(super) line: Line,
+    pub(super) terms: Terms,
+    /// False where only a shadow limit objects: the hold is booked beside it.
+    pub(super) is_charged: bool,
+}
+
+/// What a member of the chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Member {
+    /// The hold of the charge at this place.
+    Hold(usize),
+    /// A look whether so much remains of its limit. Its id is burned for nobody.
+    Guard(usize),
+}
+
+/// The transfers of one attempt.
+pub(super) struct Packet {
+    pub(super) prelude: Vec<Transfer>,
+    pub(super) chain: Vec<Transfer>,
+    pub(super) members: SmallVec<[Member; 8]>,
+    /// The time of the cluster up to which it refills.
+    pub(super) cluster_ns: u64,
+}
+
+impl Charge {
+    /// Whether its limit says no without a look at the ledger.
+    pub(super) fn is_obstructed(&self) -> bool {
+        let Self { line, terms, .. } = self;
+        let wanted = u128::from(terms.standing.wanted.get());
+        terms.standing.is_decreasing() || terms.paused_until.is_some() || wanted < line.amount
+    }
+}
+
+impl Books {
+    /// The id of each hold says how often it failed. The first hold has the same id for whatever is asked under one
+    /// lease id, so that of all who ask one is granted: to the others the lease is known.
+    pub(super) fn packet(&self, lease_id: LeaseId, charges: &[Charge], failed: &Attempts) -> Packet {
+        let cluster_ns = self.session.cluster_ns();
+        let mut prelude = Vec::new();
+        let mut chain = Vec::with_capacity(charges.len());
+        let mut members = SmallVec::new();
+        for (at, charge) in charges.iter().enumerate() {
+            self.prelude(&charge.line.limit, &charge.terms, cluster_ns, &mut prelude);
+            let position = u32::try_from(at).expect("at most 32 keys");
+            let id = self.chart.ids.hold(lease_id, position, failed.get(at).copied().unwrap_or(0));
+            chain.push(self.chart.hold(lease_id, id, position, &self.hold_terms(charge)));
+            members.push(Member::Hold(at));
+            if charge.terms.withheld != 0 && charge.terms.enforces() {
+                // Where a provider has less left than the books, that much must remain.
+                chain.extend(self.guard(&charge.terms));
+                members.extend([Member::Guard(at); 2]);
+            }
+        }
+        Packet { prelude, chain, members, cluster_ns }
+    }
+
+    fn hold_terms(&self, charge: &Charge) -> HoldTerms {
+        let Charge { line, terms, is_charged } = charge;
+        let (code, seconds) = match terms.standing.kind {
+            Kind::Rolling { window } => (Code::RollingHold, window.get()),
+            Kind::Concurrency { timeout } => (Code::ConcurrencyHold, timeout.get()),
+            Kind::TokenBucket { refill_amount, refill_period } => {
+                let lease = ticks::lease_seconds(terms.standing.wanted.get(), refill_amount.get(), refill_period);
+                (Code::BucketSpend, lease.into())
+            }
+        };
+        let seconds = u32::try_from(seconds).expect("a period of at most a hundred years");
+        let (tag, amount, spent) = (line.limit.hash as u64, line.amount, terms.accounts.spent);
+        if *is_charged {
+            return HoldTerms { code, account: terms.accounts.limit, spent, tag, amount, seconds };
+        }
+        let code = if code.is_slot() { Code::UnchargedSlot } else { Code::UnchargedHold };
+        HoldTerms { code, account: self.chart.operator, spent, tag, amount, seconds }
+    }
+
+    fn guard(&self, terms: &Terms) -> [Transfer; 2] {
+        let (limit, operator, amount) = (terms.accounts.limit, self.chart.operator, u128::from(terms.withheld));
+        let moved = |from, to| self.chart.posted(self.chart.ids.fresh(self.unix_ms()), Code::Guard, from, to, amount);
+        [moved(limit, operator), moved(operator, limit)]
+    }
+}
