@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tollgate::backends::{Applied, Backend, Observer, Registered, Settled, Totals, Usage};
 use tollgate::clock::Clock;
 use tollgate::config::MemorySettings;
+use tollgate::policy::retry_after::whole_ms;
 use tollgate::policy::{
     Amounts, Complete, DefinitionFields, Key, LeaseError, LeaseId, LimitState, Moment, Reason, Refusal, Renew, Reserve,
     Restraint, Seconds,
@@ -226,6 +227,5 @@ impl Harness {
 /// The keys of a denial, with the milliseconds to wait for each.
 pub(crate) fn denied(refusal: &Refusal) -> Vec<(&str, u64)> {
     assert_eq!(refusal.reason, Reason::Denied);
-    let waits = refusal.denied.iter().map(|denied| (denied.key.as_str(), denied.retry_after.as_millis() as u64));
-    waits.collect()
+    refusal.denied.iter().map(|denied| (denied.key.as_str(), whole_ms(denied.retry_after))).collect()
 }
