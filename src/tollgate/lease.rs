@@ -81,7 +81,8 @@ impl Lease {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let request = Complete { lease_id: self.id(), actuals };
         let completing = runtime.backend.complete(&request);
-        // Without an answer, or without a caller who waits for it, whether it was done is unknown: the drop says the same.
+        // Without an answer, or without a caller who waits for it, whether it was done is unknown: the drop says the
+        // same.
         self.actuals = request.actuals;
         let completed = completing.get().await;
         match &completed {

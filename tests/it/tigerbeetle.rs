@@ -1,9 +1,11 @@
 //! What needs a real TigerBeetle.
 
 mod bad_days;
+mod definitions;
 #[cfg(feature = "server")]
 mod dev_cluster;
 mod servers;
 mod session;
 mod sharing;
+mod takers;
 mod waiting;

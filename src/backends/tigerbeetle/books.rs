@@ -169,8 +169,8 @@ impl Books {
         Ok(self.session.query_transfers(filter.with_flags(flags)).await?.value)
     }
 
-    /// What comes before a chain over this limit, in the same packet: what flowed back by this time of the cluster, then
-    /// what it owes.
+    /// What comes before a chain over this limit, in the same packet: what flowed back by this time of the cluster,
+    /// then what it owes.
     pub(super) fn prelude(&self, limit: &Limit, terms: &Terms, cluster_ns: u64, transfers: &mut Vec<Transfer>) {
         if let Some(ticks) = terms.ticks {
             let state = limit.lock();

@@ -10,9 +10,9 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// Follows the cluster's clock.
 ///
 /// An answer carries the time at which the cluster took the request in, which is over when the answer arrives: the
-/// difference to the local clock is a lower bound of the clocks' true difference, short by the time the answer was under
-/// way. So the largest one of the last windows counts, and the estimate is late by the fastest answer's way back (a
-/// tenth of a millisecond where the cluster is near). A clock that was set ahead is followed with the next answer.
+/// difference to the local clock is a lower bound of the clocks' true difference, short by the time the answer was
+/// under way. So the largest one of the last windows counts, and the estimate is late by the fastest answer's way back
+/// (a tenth of a millisecond where the cluster is near). A clock that was set ahead is followed with the next answer.
 ///
 /// A cluster's time never goes back, but it can stand still (its clock was set back). Then the estimate falls, by at
 /// most the local time since the answer before: it never comes below what it was at that answer, and what it takes back

@@ -1,5 +1,5 @@
-//! Where a test lets the process die: `TOLLGATE_CRASH_AT=before:N` aborts it before the N-th packet that creates accounts
-//! or transfers is sent, `after:N` when the answer to that packet has arrived. Nothing without the feature
+//! Where a test lets the process die: `TOLLGATE_CRASH_AT=before:N` aborts it before the N-th packet that creates
+//! accounts or transfers is sent, `after:N` when the answer to that packet has arrived. Nothing without the feature
 //! `crash-points`.
 
 #[cfg(feature = "crash-points")]

@@ -38,6 +38,7 @@ mod reserve;
 mod retiring;
 mod session;
 mod settlement;
+mod template;
 mod ticks;
 mod views;
 mod vitals;

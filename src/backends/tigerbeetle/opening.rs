@@ -8,15 +8,14 @@ use super::books::{Books, Trouble, Written};
 use super::chart::{Code, LimitAccounts};
 use super::definition_log::{self, Entry, Found, Standing, Step, Wanted, next_step};
 use super::limit::{Limit, Terms};
-use crate::backends::Registered;
-use crate::policy::{Definition, KeyPattern, Kind};
+use crate::policy::Kind;
 
 /// How often another server may be faster before this one gives up for now.
-const TRIES: usize = 16;
+pub(super) const TRIES: usize = 16;
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entered {
+pub(super) enum Entered {
     Written,
     /// Another server wrote an entry with this number first, or this one did, and got no answer.
     TooLate,
@@ -87,52 +86,6 @@ impl Books {
         Err(Trouble::Fault(format!("the definition of `{}` changes faster than it can be put in force", limit.key)))
     }
 
-    /// Writes a template to the ledger, where it has a log and no account; says which newer version is there, if any.
-    pub(super) async fn bring_template_up_to_date(&self, registered: &Registered) -> Result<Option<u64>, Trouble> {
-        let pattern = &registered.definition.pattern;
-        let (hash, mut burned) = (self.chart.ids.pattern(pattern), 0);
-        for _ in 0..TRIES {
-            let found = self.read_log(hash).await?;
-            let wanted = Wanted { is_exact: true, ..own(registered) };
-            let (seq, entry) = match (next_step(&found, &wanted), found) {
-                (Step::Keep, _) => {
-                    self.follow_template(pattern, None);
-                    return Ok(None);
-                }
-                (Step::Superseded { version }, found) => {
-                    let newer = if let Found::Limit(standing) = found { Some(standing.wanted()) } else { None };
-                    self.follow_template(pattern, newer);
-                    return Ok(Some(version));
-                }
-                (Step::Begin { seq }, _) => (seq, Entry::Begin),
-                (Step::Change { seq, .. } | Step::Lower { seq, .. }, Found::Limit(standing)) => {
-                    (seq, Entry::Change { generation: standing.generation })
-                }
-                (step, _) => unreachable!("{step:?} is of a template that was found"),
-            };
-            let mut chain = self.chart.entry(hash, seq + burned, entry, &wanted);
-            let written = self.write_chain(Vec::new(), &mut chain).await?;
-            burned = if entered(&written)? == Entered::Burned { burned + 1 } else { 0 };
-        }
-        Err(Trouble::Fault(format!("the template `{pattern}` changes faster than it can be put in force")))
-    }
-
-    /// What is to be in force for limits of this definition: where another server has a newer template, that one.
-    fn wanted(&self, registered: &Registered) -> Wanted {
-        let own = own(registered);
-        let newer = self.newer_templates().get(&registered.definition.pattern).copied();
-        let is_of_kind = |newer: &Wanted| newer.kind.name() == own.kind.name() && own.version <= newer.version;
-        newer.filter(is_of_kind).map_or(own, |newer| Wanted { is_exact: false, ..newer })
-    }
-
-    fn follow_template(&self, pattern: &KeyPattern, newer: Option<Wanted>) {
-        let mut templates = self.newer_templates();
-        match newer {
-            Some(newer) => drop(templates.insert(pattern.clone(), newer)),
-            None => drop(templates.remove(pattern)),
-        }
-    }
-
     /// What the ledger knows of a limit that this server need not have; changes nothing.
     pub(super) async fn standing(&self, hash: u128) -> Result<Option<Standing>, Trouble> {
         match self.read_log(hash).await? {
@@ -193,7 +146,7 @@ impl Books {
         limit.terms_of(standing, &self.chart, self.clock.now())
     }
 
-    async fn read_log(&self, hash: u128) -> Result<Found, Trouble> {
+    pub(super) async fn read_log(&self, hash: u128) -> Result<Found, Trouble> {
         match definition_log::read(&self.last_entries(hash).await?) {
             Found::Garbled => {
                 Err(Trouble::Fault("the ledger's log of this limit was not written by this release".to_owned()))
@@ -276,14 +229,8 @@ impl Books {
     }
 }
 
-/// What a definition of this server says.
-fn own(registered: &Registered) -> Wanted {
-    let Definition { kind, capacity, ref pattern, .. } = registered.definition;
-    Wanted { kind, capacity, version: registered.version, is_exact: !pattern.is_template() }
-}
-
 /// What became of the chain of an entry.
-fn entered(written: &Written) -> Result<Entered, Trouble> {
+pub(super) fn entered(written: &Written) -> Result<Entered, Trouble> {
     use CreateTransferErrorKind as Kind;
     match written.cause.map(|(_, kind)| kind) {
         None => Ok(Entered::Written),

@@ -1,9 +1,10 @@
 //! When to ask, to look from outside, and to replace a client that does not answer. Pure: time is an argument.
 //!
-//! A client that was never given up comes back by itself, but late: the longer the outage, the longer the pauses between
-//! its attempts. A new one is fast, if it is made when the cluster is back; made before, it costs the cluster a session
-//! for nothing. So the cluster is looked at from outside, and a new client is made when an address takes connections
-//! again that did not. A server that is merely stopped takes them all the time, and answers everything when it goes on.
+//! A client that was never given up comes back by itself, but late: the longer the outage, the longer the pauses
+//! between its attempts. A new one is fast, if it is made when the cluster is back; made before, it costs the cluster a
+//! session for nothing. So the cluster is looked at from outside, and a new client is made when an address takes
+//! connections again that did not. A server that is merely stopped takes them all the time, and answers everything when
+//! it goes on.
 
 use std::time::Duration;
 

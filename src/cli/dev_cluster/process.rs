@@ -64,7 +64,13 @@ mod tests {
         let script = "trap '' TERM; echo ready; while :; do sleep 1; done";
         for words in [&["-c", "sleep 1000; :"][..], &["-c", script]] {
             let mut child = detach(Command::new("sh").args(words).arg(&file), &log).expect("it runs");
-            assert!(serves(child.id(), &file));
+            // A process has its words a moment after it runs.
+            let known = async {
+                while !serves(child.id(), &file) {
+                    sleep(Duration::from_millis(1)).await
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), known).await.expect("it is known by its file");
             assert!(!serves(child.id(), &home.path().join("other")));
             assert!(end(child.id(), &home.path().join("other")).await, "it does not serve that, and is left alone");
             assert!(matches!(child.try_wait(), Ok(None)));

@@ -19,7 +19,7 @@ pub(super) struct Stage {
     /// What README says, and what is said here.
     names: Vec<(String, String)>,
     variables: Vec<(String, String)>,
-    will: Option<LastWill>,
+    _will: Option<LastWill>,
     folder: TempDir,
 }
 
@@ -30,7 +30,7 @@ impl Stage {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         std::os::unix::fs::symlink(Path::new(ROOT).join("config"), folder.path().join("config")).expect("a link");
-        Self { servers: Vec::new(), names: Vec::new(), variables: Vec::new(), will: None, folder }
+        Self { servers: Vec::new(), names: Vec::new(), variables: Vec::new(), _will: None, folder }
     }
 
     /// What README calls `theirs` is called `ours` here.
@@ -43,8 +43,9 @@ impl Stage {
     }
 
     /// Has a command run in any case.
+    #[cfg(feature = "tigerbeetle")]
     pub(super) fn at_the_end(&mut self, line: &str) {
-        self.will = Some(LastWill::new(&format!("PATH='{}'; {line}", path()), self.folder.path()));
+        self._will = Some(LastWill::new(&format!("PATH='{}'; {line}", path()), self.folder.path()));
     }
 
     /// Starts a server by its command line, at a free port.

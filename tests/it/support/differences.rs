@@ -8,8 +8,8 @@ pub(crate) struct Differences {
     /// How long it may take to ask and to be answered. In virtual time that is nothing; where time is real, a check
     /// looks so much before a moment whether what is due then has not happened yet.
     pub(crate) answer_ms_max: u64,
-    /// How long it may take until what is possible at once has happened: tasks need their turns, and where time is real,
-    /// round trips.
+    /// How long it may take until what is possible at once has happened: tasks need their turns, and where time is
+    /// real, round trips.
     pub(crate) settling_ms_max: u64,
     /// How much later than due something may free. TigerBeetle releases what has expired with its next pulse, up to
     /// 100 ms later, and asking takes its time.
@@ -31,11 +31,11 @@ pub(crate) struct Differences {
     pub(crate) tells_only_what_frees: bool,
     /// How long housekeeping may take. It is done when asked for, or goes on beside the calls if it asks a cluster.
     pub(crate) housekeeping_ms_max: u64,
-    /// Whether an instance of a template is forgotten as soon as it is idle. In TigerBeetle it stays, and a server keeps
-    /// what it knows of it for a minute, rather than ask again at the next call.
+    /// Whether an instance of a template is forgotten as soon as it is idle. In TigerBeetle it stays, and a server
+    /// keeps what it knows of it for a minute, rather than ask again at the next call.
     pub(crate) forgets_idle_instances: bool,
-    /// Whether the books are the process's own: there as long as a handle is, and gone with the last. Those in a cluster
-    /// are reached through a session that ends with the runtime, and are there for the next one.
+    /// Whether the books are the process's own: there as long as a handle is, and gone with the last. Those in a
+    /// cluster are reached through a session that ends with the runtime, and are there for the next one.
     pub(crate) lives_in_process: bool,
     /// Whether it forgets a lease a while after its end. What TigerBeetle has booked is there for ever, and tells any
     /// server that the lease is over.

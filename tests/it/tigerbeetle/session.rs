@@ -1,4 +1,5 @@
-//! The session with a cluster: what it answers, what it says when there is no cluster, and how it gets through bad days.
+//! The session with a cluster: what it answers, what it says when there is no cluster, and how it gets through bad
+//! days.
 
 mod answers;
 mod bad_days;

@@ -29,6 +29,7 @@ impl Observer for Told {
 pub(super) struct Member {
     pub(super) ledger: Arc<TigerBeetleLedger>,
     told: Arc<Told>,
+    pub(super) clock: Clock,
 }
 
 impl Member {
@@ -63,7 +64,8 @@ pub(super) async fn group<const N: usize>(settings: &TigerBeetleSettings) -> [Me
     for _ in 0..N {
         let told = Arc::<Told>::default();
         let observer: Arc<dyn Observer> = Arc::<Told>::clone(&told);
-        let ledger = TigerBeetleLedger::connect(settings, &Settings::default(), Clock::start(), observer).await;
+        let clock = Clock::start();
+        let ledger = TigerBeetleLedger::connect(settings, &Settings::default(), clock.clone(), observer).await;
         let ledger = Arc::new(ledger.expect("connected"));
         let beating = Arc::downgrade(&ledger);
         tokio::spawn(async move {
@@ -73,7 +75,7 @@ pub(super) async fn group<const N: usize>(settings: &TigerBeetleSettings) -> [Me
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
-        members.push(Member { ledger, told });
+        members.push(Member { ledger, told, clock });
     }
     members.try_into().unwrap_or_else(|_| unreachable!("as many as were made"))
 }
