@@ -71,7 +71,7 @@ impl Away {
     }
 
     /// Whether it ever granted anything.
-    pub(super) fn has_granted(&self) -> bool {
+    fn has_granted(&self) -> bool {
         self.allowed.load(Ordering::Relaxed) != 0 || self.shared.load(Ordering::Relaxed) != 0
     }
 
@@ -82,7 +82,7 @@ impl Away {
 
     /// A lease that was granted here.
     pub(super) fn lease(&self, lease_id: LeaseId) -> Option<LeaseView> {
-        now(self.shares.lease(lease_id)).ok().flatten()
+        if self.has_granted() { now(self.shares.lease(lease_id)).ok().flatten() } else { None }
     }
 
     /// Ends a lease that was granted here.

@@ -71,7 +71,7 @@ pub(super) async fn reserve(books: Arc<Books>, away: Arc<Away>, request: Reserve
     {
         return away.reserve(&request, &books.limits, &why);
     }
-    if away.has_granted() && away.lease(request.lease_id).is_some_and(|lease| lease.is_live) {
+    if away.lease(request.lease_id).is_some_and(|lease| lease.is_live) {
         return away.again(&request); // It was granted while the cluster was away.
     }
     let is_unknown = Arc::new(AtomicBool::new(false));

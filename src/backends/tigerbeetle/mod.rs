@@ -48,4 +48,4 @@ pub use answer::{Answer, SessionError};
 pub use connect::ConnectError;
 pub use detach::{TimedOut, within_deadline};
 pub use ledger::TigerBeetleLedger;
-pub use session::Session;
+pub use session::{Failures, Session};

@@ -20,6 +20,9 @@ use super::vitals::Vitals;
 use crate::backends::{Health, SessionStatus};
 use crate::policy::Moment;
 
+/// What was refused of a packet: its place, and why.
+pub type Failures<Kind> = Vec<(usize, Kind)>;
+
 /// A connection to a cluster that survives its clients. Cheap to share; every method may be called from any thread.
 ///
 /// What a method asks for is sent at the call, in one packet, and belongs to the call: it goes on if the future is
@@ -42,7 +45,7 @@ impl Session {
     pub fn create_accounts(
         &self,
         accounts: Vec<Account>,
-    ) -> impl Future<Output = Result<Answer<Vec<(usize, CreateAccountErrorKind)>>, SessionError>> + Send + 'static + use<>
+    ) -> impl Future<Output = Result<Answer<Failures<CreateAccountErrorKind>>, SessionError>> + Send + 'static + use<>
     {
         let failed = self.ask(OperationKind::CreateAccounts, accounts);
         async move { failed.await.map(|answer| answer.map(account_failures)) }
@@ -52,7 +55,7 @@ impl Session {
     pub fn create_transfers(
         &self,
         transfers: Vec<Transfer>,
-    ) -> impl Future<Output = Result<Answer<Vec<(usize, CreateTransferErrorKind)>>, SessionError>> + Send + 'static + use<>
+    ) -> impl Future<Output = Result<Answer<Failures<CreateTransferErrorKind>>, SessionError>> + Send + 'static + use<>
     {
         let failed = self.ask(OperationKind::CreateTransfers, transfers);
         async move { failed.await.map(|answer| answer.map(transfer_failures)) }
@@ -131,7 +134,7 @@ impl Session {
         let client = self.client.write().unwrap_or_else(PoisonError::into_inner).take();
         if client.is_some() {
             drop(client);
-            self.vitals.mark_away("the session was closed");
+            self.vitals.mark_closed();
         }
     }
 

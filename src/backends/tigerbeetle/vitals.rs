@@ -111,11 +111,20 @@ impl Vitals {
     }
 
     pub(super) fn mark_away(&self, why: &str) {
-        self.explain(why);
-        let now = self.now().as_nanos() + 1;
-        if self.away_since.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if self.begin_to_be_away(why) {
             tracing::warn!(why, "TigerBeetle is away");
         }
+    }
+
+    /// It is this server that goes away.
+    pub(super) fn mark_closed(&self) {
+        self.begin_to_be_away("the session was closed");
+    }
+
+    fn begin_to_be_away(&self, why: &str) -> bool {
+        self.explain(why);
+        let now = self.now().as_nanos() + 1;
+        self.away_since.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Marks it away if it has not answered since `heard` was read. An answer that arrives in between is seen here, or

@@ -34,7 +34,8 @@ async fn start(tigerbeetle: TigerBeetleSettings, limits: &[DefinitionFields]) ->
     builder.start().await.expect("a Tollgate")
 }
 
-/// How often a server has begun to do what it is asked, or went on after an election. When it listens, it first does again what its log says.
+/// How often a server has begun to do what it is asked, or went on after an election. When it listens, it first does
+/// again what its log says.
 fn lives(server: &Server) -> usize {
     server.log().matches(": transition_to_normal_from_").count()
 }
