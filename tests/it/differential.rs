@@ -2,26 +2,33 @@
 
 mod meter;
 mod model;
+mod timeless;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tollgate::backends::memory::MemoryLedger;
 use tollgate::backends::{Applied, Backend, Observer, Registered};
 use tollgate::clock::Clock;
-use tollgate::config::Settings;
 use tollgate::policy::{
-    Amounts, Complete, DefinitionFields, Key, LeaseId, LimitState, Mode, Overage, Renew, Reserve, Restraint, Seconds,
+    Amounts, Complete, DefinitionFields, Key, LeaseId, LimitState, Mode, Overage, Refusal, Renew, Reserve, Restraint,
+    Seconds,
 };
 
+use crate::support::place::{self, tests_at_each_place};
 use crate::support::{bucket, checked, concurrency, key, rolling, sleep_ms, used, within};
 use model::Model;
 
 const KEYS: [&str; 7] = ["r1", "r2", "c1", "c2", "b1", "b2", "gone"];
+const OVERAGES: [Overage; 3] = [Overage::Deny, Overage::Debt, Overage::Repay];
 const OPERATIONS: usize = 4_000;
 const LEASES: u64 = 60;
+
+tests_at_each_place! {{
+    timeless:
+        random_operations_get_the_answers_of_the_model;
+}}
 
 struct Nobody;
 
@@ -37,7 +44,7 @@ fn definition(rng: &mut Rng, text: &str) -> DefinitionFields {
         b'c' => concurrency(text, capacity, rng.u64(1..8)),
         _ => bucket(text, capacity, rng.u64(1..30), meter::PERIODS[rng.usize(0..6)]),
     };
-    let overage = [Overage::Deny, Overage::Debt, Overage::Repay][rng.usize(0..3)];
+    let overage = OVERAGES[rng.usize(0..3)];
     let mode = if rng.u8(0..8) == 0 { Mode::Shadow } else { Mode::Enforce };
     DefinitionFields { overage, mode, ..fields }
 }
@@ -45,8 +52,12 @@ fn definition(rng: &mut Rng, text: &str) -> DefinitionFields {
 /// Both sides, which are asked the same.
 struct Pair {
     ledger: Arc<dyn Backend>,
+    /// Whether it says exactly how long to wait.
+    knows_waits: bool,
     clock: Clock,
     model: Model,
+    /// Stands before each key in the ledger, which may be the same for several pairs.
+    prefix: String,
     version: u64,
     elapsed_ms: u64,
     seed: u64,
@@ -55,10 +66,23 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(seed: u64) -> Self {
-        let clock = Clock::start();
-        let ledger = Arc::new(MemoryLedger::new(clock.clone(), &Settings::default(), Arc::new(Nobody)));
-        Self { ledger, clock, model: Model::default(), version: 0, elapsed_ms: 0, seed, ids: HashMap::new() }
+    fn new(seed: u64, (ledger, clock): (Arc<dyn Backend>, Clock), knows_waits: bool) -> Self {
+        let (prefix, model, ids) = (format!("{seed}:"), Model::default(), HashMap::new());
+        Self { ledger, knows_waits, clock, model, prefix, version: 0, elapsed_ms: 0, seed, ids }
+    }
+
+    fn key(&self, text: &str) -> Key {
+        key(&format!("{}{text}", self.prefix))
+    }
+
+    /// What is told of a refusal: its code, and its wait where it can be known.
+    fn told(&self, refusal: &Refusal) -> (String, u64) {
+        (refusal.reason.code().replace(&self.prefix, ""), if self.knows_waits { refusal.retry_after_ms() } else { 0 })
+    }
+
+    /// The answer of the model, as the ledger would tell it.
+    fn wanted(&self, answer: model::Answer) -> model::Answer {
+        answer.map_err(|(code, wait)| (code, if self.knows_waits { wait } else { 0 }))
     }
 
     fn id(&mut self, rng: &mut Rng) -> LeaseId {
@@ -71,7 +95,8 @@ impl Pair {
 
     async fn put(&mut self, fields: DefinitionFields) {
         self.version += 1;
-        let registered = Arc::new(Registered { definition: checked(fields.clone()), version: self.version });
+        let there = DefinitionFields { key: self.key(&fields.key).to_string(), ..fields.clone() };
+        let registered = Arc::new(Registered { definition: checked(there), version: self.version });
         let applied = self.ledger.apply(&registered).get().await.expect("applied");
         let pending = self.model.put(fields, self.elapsed_ms);
         let theirs = match applied {
@@ -83,22 +108,28 @@ impl Pair {
     }
 
     async fn reserve(&mut self, rng: &mut Rng) {
-        let keyed: Vec<_> = requirements(rng).into_iter().map(|(text, amount)| (key(text), amount)).collect();
-        let amounts = Amounts::to_reserve(keyed).expect("good amounts");
+        let asked = requirements(rng);
+        let here = Amounts::to_reserve(asked.iter().map(|(text, amount)| (key(text), *amount))).expect("good amounts");
+        let there = asked.iter().map(|(text, amount)| (self.key(text), *amount));
+        let amounts = Amounts::to_reserve(there).expect("good amounts");
         let lease_id = self.id(rng);
-        let wanted = self.model.reserve(lease_id, &amounts, self.elapsed_ms);
+        let wanted = self.model.reserve(lease_id, &here, self.elapsed_ms);
+        let wanted = self.wanted(wanted);
         let answer = self.ledger.reserve(&Reserve { lease_id, ..Reserve::new(amounts.clone()) }).get().await;
         let answer = answer.inspect_err(|refusal| self.ledger.count_refusal(refusal));
-        let answer = answer.map(drop).map_err(|refusal| (refusal.reason.code(), refusal.retry_after_ms()));
+        let answer = answer.map(drop).map_err(|refusal| self.told(&refusal));
         assert_eq!(answer, wanted, "seed {} at {} ms: reserving {amounts:?}", self.seed, self.elapsed_ms);
     }
 
     async fn peek(&mut self, rng: &mut Rng) {
-        let keyed: Vec<_> = requirements(rng).into_iter().map(|(text, amount)| (key(text), amount)).collect();
-        let amounts = Amounts::to_peek(keyed).expect("good amounts");
-        let wanted = self.model.peek(&amounts, self.elapsed_ms);
+        let asked = requirements(rng);
+        let here = Amounts::to_peek(asked.iter().map(|(text, amount)| (key(text), *amount))).expect("good amounts");
+        let there = asked.iter().map(|(text, amount)| (self.key(text), *amount));
+        let amounts = Amounts::to_peek(there).expect("good amounts");
+        let wanted = self.model.peek(&here, self.elapsed_ms);
+        let wanted = self.wanted(wanted);
         let answer = self.ledger.peek(&amounts).get().await;
-        let answer = answer.map_err(|refusal| (refusal.reason.code(), refusal.retry_after_ms()));
+        let answer = answer.map_err(|refusal| self.told(&refusal));
         assert_eq!(answer, wanted, "seed {} at {} ms: peeking at {amounts:?}", self.seed, self.elapsed_ms);
     }
 
@@ -110,7 +141,9 @@ impl Pair {
             actuals.push("gone".to_owned());
         }
         let actuals: Vec<_> = actuals.iter().map(|text| (text.as_str(), rng.u64(0..25))).collect();
-        let done = self.ledger.complete(&Complete { lease_id, actuals: used(&actuals) }).get().await;
+        let there: Vec<_> = actuals.iter().map(|(text, amount)| (format!("{}{text}", self.prefix), *amount)).collect();
+        let there: Vec<_> = there.iter().map(|(text, amount)| (text.as_str(), *amount)).collect();
+        let done = self.ledger.complete(&Complete { lease_id, actuals: used(&there) }).get().await;
         let wanted = self.model.complete(lease_id, &actuals, self.elapsed_ms);
         assert_eq!(done.is_ok(), wanted, "seed {} at {} ms: completing with {actuals:?}", self.seed, self.elapsed_ms);
     }
@@ -137,7 +170,7 @@ impl Pair {
             self.model.tighten(text, remaining, until_ms, self.elapsed_ms);
             Restraint::Tighten { remaining, until }
         };
-        self.ledger.restrain(&key(text), restraint).get().await.expect("it answers");
+        self.ledger.restrain(&self.key(text), restraint).get().await.expect("it answers");
     }
 
     /// Lets time pass, and drives pending decreases as the actors of the limits would.
@@ -145,7 +178,7 @@ impl Pair {
         sleep_ms(ms).await;
         self.elapsed_ms += ms;
         for text in &KEYS[..6] {
-            self.ledger.settle(&key(text)).get().await.expect("it answers");
+            self.ledger.settle(&self.key(text)).get().await.expect("it answers");
             self.model.settle(text, self.elapsed_ms);
         }
     }
@@ -153,7 +186,7 @@ impl Pair {
     /// Every limit and every lease must look the same.
     async fn compare(&mut self) {
         for text in KEYS {
-            let usage = self.ledger.usage(&key(text)).get().await.expect("it answers");
+            let usage = self.ledger.usage(&self.key(text)).get().await.expect("it answers");
             let theirs = usage.map(|usage| {
                 let paused_ms = usage.paused_until.map_or(0, |until| until.since(self.clock.now()).as_millis() as u64);
                 (usage.capacity, usage.available, usage.debt, usage.withheld, paused_ms)
@@ -202,12 +235,16 @@ fn requirements(rng: &mut Rng) -> Vec<(&'static str, u64)> {
     wanted
 }
 
+/// In memory only: elsewhere time cannot be had to the millisecond.
 #[tokio::test(start_paused = true)]
 async fn random_operations_get_the_answers_of_the_model() {
+    let place = place::memory().await;
     for seed in 0..20 {
         println!("seed {seed}");
         within(100_000_000, async {
-            let (mut pair, mut rng) = (Pair::new(seed), Rng::with_seed(seed));
+            let clock = Clock::start();
+            let ledger = place.ledger(clock.clone(), Arc::new(Nobody)).await;
+            let (mut pair, mut rng) = (Pair::new(seed, (ledger, clock), true), Rng::with_seed(seed));
             for text in &KEYS[..6] {
                 pair.put(definition(&mut rng, text)).await;
             }

@@ -6,14 +6,14 @@ use tollgate::policy::Reason;
 use super::harness::memory_with;
 use crate::support::{concurrency, key, request, rolling, within};
 
-fn bounded(max_instances: usize, max_leases: usize) -> super::harness::Harness {
-    memory_with(MemorySettings { max_instances, max_leases })
+async fn bounded(max_instances: usize, max_leases: usize) -> super::harness::Harness {
+    memory_with(MemorySettings { max_instances, max_leases }).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_template_has_a_bounded_number_of_instances_and_recovers() {
     within(1_000_000, async {
-        let ledger = bounded(2, 1_000);
+        let ledger = bounded(2, 1_000).await;
         ledger.put_all([concurrency("t:{x}", 10, 60), concurrency("other:{x}", 10, 60)]).await;
         let lease = ledger.grant(&[("t:a", 1)]).await;
         ledger.grant(&[("t:b", 1)]).await;
@@ -38,7 +38,7 @@ async fn a_template_has_a_bounded_number_of_instances_and_recovers() {
 #[tokio::test(start_paused = true)]
 async fn a_full_template_makes_no_instance_for_a_restraint() {
     within(1_000_000, async {
-        let ledger = bounded(2, 1_000);
+        let ledger = bounded(2, 1_000).await;
         ledger.put(rolling("t:{x}", 10, 60)).await;
         ledger.pause("t:1", 5_000).await;
         ledger.tighten("t:2", 0, 5_000).await;
@@ -54,7 +54,7 @@ async fn a_full_template_makes_no_instance_for_a_restraint() {
 #[tokio::test(start_paused = true)]
 async fn a_full_template_makes_room_by_dropping_an_idle_instance() {
     within(1_000_000, async {
-        let ledger = bounded(3, 1_000);
+        let ledger = bounded(3, 1_000).await;
         ledger.put(concurrency("t:{x}", 10, 60)).await;
         ledger.grant(&[("t:hot", 10)]).await;
         for n in 0..1_000 {
@@ -70,7 +70,7 @@ async fn a_full_template_makes_room_by_dropping_an_idle_instance() {
 #[tokio::test(start_paused = true)]
 async fn a_full_template_gives_up_accounting_debt_rather_than_service() {
     within(1_000_000, async {
-        let ledger = bounded(1, 1_000);
+        let ledger = bounded(1, 1_000).await;
         ledger.put(rolling("t:{x}", 10, 60)).await;
         let lease = ledger.grant(&[("t:a", 5)]).await;
         ledger.end(lease, &[("t:a", 12)]).await;
@@ -85,7 +85,7 @@ async fn a_full_template_gives_up_accounting_debt_rather_than_service() {
 async fn a_request_never_makes_room_with_an_instance_that_it_needs_itself() {
     within(1_000_000, async {
         for max_instances in 1..=3 {
-            let ledger = bounded(max_instances, 1_000);
+            let ledger = bounded(max_instances, 1_000).await;
             ledger.put(concurrency("t:{x}", 10, 60)).await;
             let wanted = [("t:a", 6), ("t:b", 6), ("t:c", 6)];
             if max_instances < wanted.len() {
@@ -106,7 +106,7 @@ async fn a_request_never_makes_room_with_an_instance_that_it_needs_itself() {
 #[tokio::test(start_paused = true)]
 async fn leases_have_a_bound_and_finished_ones_make_room() {
     within(1_000_000, async {
-        let ledger = bounded(10, 2);
+        let ledger = bounded(10, 2).await;
         ledger.put(concurrency("c", 100, 60)).await;
         let leases = [ledger.grant(&[("c", 1)]).await, ledger.grant(&[("c", 1)]).await];
         let refused = request(&[("c", 1)]);
@@ -122,7 +122,7 @@ async fn leases_have_a_bound_and_finished_ones_make_room() {
 #[tokio::test(start_paused = true)]
 async fn expired_leases_make_room_once_they_were_swept() {
     within(1_000_000, async {
-        let ledger = bounded(10, 2);
+        let ledger = bounded(10, 2).await;
         ledger.put(concurrency("c", 100, 60)).await;
         for _ in 0..2 {
             ledger.grant(&[("c", 1)]).await;

@@ -1,27 +1,22 @@
 //! A ledger under test, and what it was told.
 
-#[cfg(feature = "tigerbeetle")]
-mod tigerbeetle;
 mod time;
 
-use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tollgate::backends::memory::MemoryLedger;
 use tollgate::backends::{Applied, Backend, Observer, Registered, Settled, Totals, Usage};
 use tollgate::clock::Clock;
-use tollgate::config::{MemorySettings, Settings};
+use tollgate::config::MemorySettings;
+use tollgate::policy::retry_after::whole_ms;
 use tollgate::policy::{
     Amounts, Complete, DefinitionFields, Key, LeaseError, LeaseId, LimitState, Moment, Reason, Refusal, Renew, Reserve,
     Restraint, Seconds,
 };
 
 use crate::support::differences::Differences;
+use crate::support::place::{self, Place};
 use crate::support::{checked, key, pattern, request, used};
-
-#[cfg(feature = "tigerbeetle")]
-pub(crate) use tigerbeetle::tigerbeetle;
 
 /// A ledger, and how it differs from others.
 pub(crate) struct Harness {
@@ -31,8 +26,7 @@ pub(crate) struct Harness {
     clock: Clock,
     freed: Arc<Freed>,
     next_version: AtomicU64,
-    /// What the ledger needs, for as long.
-    _has: Option<Box<dyn Any + Send + Sync>>,
+    _place: Place,
 }
 
 /// What the ledger has told its observer.
@@ -54,28 +48,25 @@ impl Observer for Freed {
 
 /// The ledger in memory.
 pub(crate) async fn memory() -> Harness {
-    memory_with(MemorySettings::default())
+    Harness::of(place::memory().await).await
 }
 
 /// The ledger in memory with other bounds.
-pub(crate) fn memory_with(memory: MemorySettings) -> Harness {
-    let freed = Arc::<Freed>::default();
-    let observer: Arc<dyn Observer> = Arc::<Freed>::clone(&freed);
-    let settings = Settings { memory, ..Settings::default() };
-    let clock = Clock::start();
-    let backend = Arc::new(MemoryLedger::new(clock.clone(), &settings, observer));
-    Harness::new(backend, Differences::MEMORY, clock, freed)
+pub(crate) async fn memory_with(memory: MemorySettings) -> Harness {
+    Harness::of(place::memory().await.with(memory)).await
+}
+
+/// The ledger in TigerBeetle.
+#[cfg(feature = "tigerbeetle")]
+pub(crate) async fn tigerbeetle() -> Harness {
+    Harness::of(place::tigerbeetle().await).await
 }
 
 impl Harness {
-    /// `freed` is the observer of `backend`, and `clock` what its moments are on.
-    fn new(backend: Arc<dyn Backend>, differs: Differences, clock: Clock, freed: Arc<Freed>) -> Self {
-        Self { backend, differs, clock, freed, next_version: AtomicU64::new(1), _has: None }
-    }
-
-    /// Keeps `something` until the ledger is gone.
-    fn while_it_has(self, something: impl Any + Send + Sync) -> Self {
-        Self { _has: Some(Box::new(something)), ..self }
+    async fn of(place: Place) -> Self {
+        let (clock, freed) = (Clock::start(), Arc::<Freed>::default());
+        let backend = place.ledger(clock.clone(), Arc::<Freed>::clone(&freed)).await;
+        Self { backend, differs: place.differs, clock, freed, next_version: AtomicU64::new(1), _place: place }
     }
 
     pub(crate) async fn put(&self, fields: DefinitionFields) -> LimitState {
@@ -236,6 +227,5 @@ impl Harness {
 /// The keys of a denial, with the milliseconds to wait for each.
 pub(crate) fn denied(refusal: &Refusal) -> Vec<(&str, u64)> {
     assert_eq!(refusal.reason, Reason::Denied);
-    let waits = refusal.denied.iter().map(|denied| (denied.key.as_str(), denied.retry_after.as_millis() as u64));
-    waits.collect()
+    refusal.denied.iter().map(|denied| (denied.key.as_str(), whole_ms(denied.retry_after))).collect()
 }

@@ -1,5 +1,6 @@
 //! What a provider asks of a limit: to pause, or to count on less. It only tightens, and ends by itself.
 
+use tollgate::policy::retry_after::whole_ms;
 use tollgate::policy::{DefinitionFields, LimitState, Mode, Refusal, Restraint};
 
 use super::harness::{Harness, denied};
@@ -9,7 +10,7 @@ const KINDS: [&str; 3] = ["rolling", "concurrency", "token_bucket"];
 
 /// The failing keys of a refusal, with the milliseconds to wait for each.
 fn waits(refusal: &Refusal) -> Vec<(&str, u64)> {
-    refusal.denied.iter().map(|denied| (denied.key.as_str(), denied.retry_after.as_millis() as u64)).collect()
+    refusal.denied.iter().map(|denied| (denied.key.as_str(), whole_ms(denied.retry_after))).collect()
 }
 
 pub(crate) async fn a_paused_limit_admits_nothing_until_exactly_the_end(ledger: Harness) {

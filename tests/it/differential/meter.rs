@@ -169,12 +169,14 @@ impl Limit {
         if self.is_bucket() {
             let when = |level: u64| {
                 let missing = (u128::from(level) * UNIT + self.owed).saturating_sub(self.level);
-                now + missing.div_ceil(self.per_ms()) as u64
+                // One that does not fill while a test runs says so.
+                if self.per_ms() == 0 { u64::MAX } else { now + missing.div_ceil(self.per_ms()) as u64 }
             };
             moments.push(when(amount));
             moments.extend(self.kept_back.iter().map(|(withheld, _)| when(amount + withheld)));
         }
-        let first = moments.into_iter().filter(|moment| now < *moment && self.fits_at(amount, *moment)).min();
+        let fits = |moment: u64| moment == u64::MAX || self.fits_at(amount, moment);
+        let first = moments.into_iter().filter(|moment| now < *moment && fits(*moment)).min();
         Some((reason, first.expect("it fits once all else is free") - now))
     }
 
@@ -196,7 +198,8 @@ impl Limit {
         let available = self.available(now);
         if self.is_bucket() {
             self.level -= u128::from(amount.min(available)) * UNIT;
-            let fill_ms = (u128::from(self.capacity) * UNIT).div_ceil(self.per_ms()) as u64;
+            let full = u128::from(self.capacity) * UNIT;
+            let fill_ms = if self.per_ms() == 0 { u64::MAX } else { full.div_ceil(self.per_ms()) as u64 };
             let [least, most] = BUCKET_LEASE_MS;
             let expires_at = now + fill_ms.clamp(least, most);
             return Hold { number, amount, expires_at, is_whole: amount <= available };

@@ -17,6 +17,9 @@ pub(crate) struct Differences {
     /// Whether a hold that is booked anew (a completion leaves a rest of it, a renewal a longer one) ends a whole
     /// number of seconds after that, and so up to a second later than it should: TigerBeetle's timeouts are in seconds.
     pub(crate) rebooks_for_whole_seconds: bool,
+    /// How long it takes until a grant is given back whose caller left while it was on its way. Over a network such a
+    /// caller may ask again under the same id: the grant is kept for it for a second.
+    pub(crate) gives_back_within_ms: u64,
     /// In how many steps an empty bucket fills; `None` if continuously. Where it is in steps, transfers bring what has
     /// flowed, in whole units, and what is available may be a step behind or ahead.
     pub(crate) refill_steps: Option<u64>,
@@ -65,6 +68,7 @@ impl Differences {
         settling_ms_max: 0,
         late_ms_max: 0,
         rebooks_for_whole_seconds: false,
+        gives_back_within_ms: 0,
         refill_steps: None,
         knows_waits: true,
         charges_shadow_beyond_capacity: true,
@@ -83,6 +87,7 @@ impl Differences {
         settling_ms_max: 250,
         late_ms_max: 300,
         rebooks_for_whole_seconds: true,
+        gives_back_within_ms: 1_500,
         refill_steps: Some(8),
         knows_waits: false,
         charges_shadow_beyond_capacity: false,

@@ -1,10 +1,20 @@
 //! Where a Tollgate under test keeps its books, and checks that run at each of these places.
 
 use std::any::Any;
+use std::sync::Arc;
+#[cfg(feature = "tigerbeetle")]
+use std::sync::Weak;
 use std::time::Duration;
 
 use tollgate::Tollgate;
-use tollgate::config::{BackendSettings, Settings};
+use tollgate::backends::memory::MemoryLedger;
+#[cfg(feature = "tigerbeetle")]
+use tollgate::backends::tigerbeetle::TigerBeetleLedger;
+use tollgate::backends::{Backend, Observer};
+use tollgate::clock::Clock;
+#[cfg(feature = "tigerbeetle")]
+use tollgate::config::TigerBeetleSettings;
+use tollgate::config::{BackendSettings, MemorySettings, Settings};
 use tollgate::policy::DefinitionFields;
 use tollgate::tollgate::TollgateBuilder;
 
@@ -71,6 +81,7 @@ pub(crate) use {tests, tests_at_each_place, tests_on_threads_at_each_place};
 /// Where the books are.
 pub(crate) struct Place {
     backend: BackendSettings,
+    memory: MemorySettings,
     pub(crate) differs: Differences,
     /// What it needs, for as long.
     _has: Option<Box<dyn Any + Send + Sync>>,
@@ -78,20 +89,33 @@ pub(crate) struct Place {
 
 /// In memory, in virtual time.
 pub(crate) async fn memory() -> Place {
-    Place { backend: BackendSettings::Memory, differs: Differences::MEMORY, _has: None }
+    Place {
+        backend: BackendSettings::Memory,
+        memory: MemorySettings::default(),
+        differs: Differences::MEMORY,
+        _has: None,
+    }
 }
 
 /// In books of their own in the TigerBeetle server that tests share.
 #[cfg(feature = "tigerbeetle")]
 pub(crate) async fn tigerbeetle() -> Place {
     let shared = super::tigerbeetle::Server::shared_by(1).await;
-    let backend = BackendSettings::TigerBeetle(shared.settings());
-    Place { backend, differs: Differences::TIGERBEETLE, _has: Some(Box::new(shared)) }
+    // With room and time for a storm of calls.
+    let way = TigerBeetleSettings { deadline: Duration::from_secs(30), in_flight_max: 20_000, ..shared.settings() };
+    let backend = BackendSettings::TigerBeetle(way);
+    let memory = MemorySettings::default();
+    Place { backend, memory, differs: Differences::TIGERBEETLE, _has: Some(Box::new(shared)) }
 }
 
 impl Place {
     pub(crate) fn settings(&self) -> Settings {
-        Settings { backend: self.backend.clone(), ..Settings::default() }
+        Settings { backend: self.backend.clone(), memory: self.memory, ..Settings::default() }
+    }
+
+    /// The same place with other bounds.
+    pub(crate) fn with(self, memory: MemorySettings) -> Self {
+        Self { memory, ..self }
     }
 
     pub(crate) fn builder(&self) -> TollgateBuilder {
@@ -104,11 +128,39 @@ impl Place {
         builder.start().await.expect("it starts")
     }
 
+    /// A ledger alone, without a Tollgate: its housekeeping is done as long as it is there.
+    pub(crate) async fn ledger(&self, clock: Clock, observer: Arc<dyn Observer>) -> Arc<dyn Backend> {
+        match &self.backend {
+            BackendSettings::Memory => Arc::new(MemoryLedger::new(clock, &self.settings(), observer)),
+            #[cfg(feature = "tigerbeetle")]
+            BackendSettings::TigerBeetle(way) => {
+                let connected = TigerBeetleLedger::connect(way, &self.settings(), clock, observer).await;
+                let ledger: Arc<dyn Backend> = Arc::new(connected.expect("it connects"));
+                tokio::spawn(sweep_while_there(Arc::downgrade(&ledger)));
+                ledger
+            }
+            #[cfg(not(feature = "tigerbeetle"))]
+            BackendSettings::TigerBeetle(_) => unreachable!("it is not in this build"),
+        }
+    }
+
     /// Lets every task do what it can do now.
     pub(crate) async fn settled(&self) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(Duration::from_millis(self.differs.settling_ms_max)).await;
+    }
+}
+
+/// As often as the actor that owns a ledger does it.
+#[cfg(feature = "tigerbeetle")]
+async fn sweep_while_there(ledger: Weak<dyn Backend>) {
+    while let Some(ledger) = ledger.upgrade() {
+        while ledger.sweep() {
+            tokio::task::yield_now().await;
+        }
+        drop(ledger);
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

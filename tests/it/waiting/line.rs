@@ -194,7 +194,7 @@ impl Line {
     pub(super) async fn assert_nothing_left(&self) {
         let left = || (self.tollgate.waiting(), self.tollgate.totals().live_leases);
         self.settled().await;
-        let patience = now() + Duration::from_millis(self.late_ms());
+        let patience = now() + Duration::from_millis(self.differs().gives_back_within_ms);
         while now() < patience && left() != (0, 0) {
             sleep_ms(1).await;
         }
@@ -204,7 +204,7 @@ impl Line {
     /// Numbers of steps after which something may happen, such that it happens at every moment of a call: steps of the
     /// runtime where nothing else takes time, else parts of the time of round trips.
     pub(super) fn steps(&self) -> impl Iterator<Item = u64> + use<> {
-        (0..25).step_by(if self.differs().is_exact() { 1 } else { 6 })
+        (0..25).step_by(if self.differs().is_exact() { 1 } else { 8 })
     }
 
     /// Waits for so many.

@@ -135,7 +135,7 @@ async fn storm(place: &Place, seed: u64, callers: usize, max_wait_ms: u64, abort
         }
     }
     // A task that gives a grant back may be on its way.
-    sleep_ms(100 + 4 * place.differs.settling_ms_max).await;
+    sleep_ms(100 + place.differs.gives_back_within_ms).await;
     assert_nothing_left(&tollgate, &tally).await;
     tollgate.shutdown().await;
     (tally.granted.load(Ordering::Relaxed), tally.refused.load(Ordering::Relaxed))
