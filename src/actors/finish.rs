@@ -84,11 +84,14 @@ impl Runtime {
     /// Ends a lease by its id, and takes in how its call went.
     pub(crate) async fn finish_by_id(&self, request: &Complete, report: &CallReport) -> Result<(), LeaseError> {
         self.restrain(request.lease_id, report).await;
-        self.backend.complete(request).get().await?;
-        if let Some(permit) = self.take_permit(request.lease_id) {
+        let completed = self.backend.complete(request).get().await;
+        // How the call went does not depend on whether the ledger answers; a request with a mistake comes again.
+        if !matches!(completed, Err(LeaseError::KeyNotHeld(_)))
+            && let Some(permit) = self.take_permit(request.lease_id)
+        {
             self.record(permit, report);
         }
-        Ok(())
+        completed
     }
 
     /// Tells the breaker how the call went.

@@ -16,7 +16,7 @@ use crate::policy::{
 pub struct Lease {
     grant: Grant,
     permit: Option<Permit>,
-    /// What was used, once that was said and the ledger did not answer.
+    /// What was used, as far as was said.
     actuals: Amounts,
     /// None once it was ended or given away.
     runtime: Option<Arc<Runtime>>,
@@ -80,12 +80,14 @@ impl Lease {
     async fn end(&mut self, actuals: Amounts) -> Result<(), LeaseError> {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let request = Complete { lease_id: self.id(), actuals };
-        let completed = runtime.backend.complete(&request).get().await;
+        let completing = runtime.backend.complete(&request);
+        // Without an answer, or without a caller who waits for it, whether it was done is unknown: the drop says the same.
+        self.actuals = request.actuals;
+        let completed = completing.get().await;
         match &completed {
             Ok(()) => self.runtime = None,
-            // Whether it was done is unknown: the drop says the same again.
-            Err(LeaseError::Backend(_)) => self.actuals = request.actuals,
-            Err(LeaseError::KeyNotHeld(_) | LeaseError::Finished) => {}
+            Err(LeaseError::Backend(_)) => {}
+            Err(LeaseError::KeyNotHeld(_) | LeaseError::Finished) => self.actuals = Amounts::default(),
         }
         completed
     }

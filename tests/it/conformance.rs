@@ -11,11 +11,11 @@ mod restraining;
 mod storms;
 mod templates;
 
-use crate::support::place::{REAL, VIRTUAL, tests};
+use crate::support::place::tests;
 
 /// Runs the checks of one caller after the other against a ledger.
 macro_rules! conformance {
-    ($ledger:ident = $start:path, $seconds:ident, #[$attribute:meta]) => {
+    ($ledger:ident = $start:path, $seconds:path, #[$attribute:meta]) => {
         tests! { $ledger = $start, $seconds, #[$attribute] {
             reserving:
                 a_grant_takes_its_amount_of_every_key,
@@ -128,7 +128,7 @@ macro_rules! conformance {
 /// Runs the checks of many callers at once against a ledger, on real threads.
 macro_rules! conformance_in_storms {
     ($ledger:ident = $start:path) => {
-        tests! { $ledger = $start, REAL, #[tokio::test(flavor = "multi_thread", worker_threads = 8)] {
+        tests! { $ledger = $start, crate::support::place::REAL, #[tokio::test(flavor = "multi_thread", worker_threads = 8)] {
             storms:
                 ten_thousand_callers_take_exactly_what_a_rolling_limit_has,
                 ten_thousand_callers_take_exactly_what_a_concurrency_limit_has,
@@ -141,11 +141,15 @@ macro_rules! conformance_in_storms {
     };
 }
 
-conformance!(memory = harness::memory, VIRTUAL, #[tokio::test(start_paused = true)]);
-conformance_in_storms!(memory_on_threads = harness::memory);
+conformance!(
+    memory = crate::conformance::harness::memory, crate::support::place::VIRTUAL, #[tokio::test(start_paused = true)]
+);
+conformance_in_storms!(memory_on_threads = crate::conformance::harness::memory);
+
 #[cfg(feature = "tigerbeetle")]
 conformance!(
-    tigerbeetle = harness::tigerbeetle, REAL, #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    tigerbeetle = crate::conformance::harness::tigerbeetle, crate::support::place::REAL,
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 );
 #[cfg(feature = "tigerbeetle")]
-conformance_in_storms!(tigerbeetle_on_threads = harness::tigerbeetle);
+conformance_in_storms!(tigerbeetle_on_threads = crate::conformance::harness::tigerbeetle);

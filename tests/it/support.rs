@@ -3,9 +3,9 @@
 #[cfg(feature = "server")]
 pub(crate) mod client;
 pub(crate) mod differences;
-pub(crate) mod place;
 #[cfg(feature = "server")]
 pub(crate) mod last_will;
+pub(crate) mod place;
 pub(crate) mod remote;
 #[cfg(feature = "server")]
 pub(crate) mod server;

@@ -10,13 +10,14 @@ use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 use tigerbeetle_unofficial::core::query_filter;
 use tigerbeetle_unofficial::{QueryFilter, Transfer, account};
 
+use super::answer::SessionError;
 use super::chart::{Chart, link};
 use super::definition_log::Wanted;
 use super::ending::Ending;
 use super::leases::Leases;
 use super::limit::{Limit, Terms};
 use super::limits::Limits;
-use super::session::{Session, SessionError};
+use super::session::Session;
 use crate::backends::{BackendError, Observer};
 use crate::clock::Clock;
 use crate::config::{Settings, TigerBeetleSettings};

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use tigerbeetle_unofficial::core::UserData;
 use tigerbeetle_unofficial::core::util::SendAsBytesOwnedSlice;
 
+use super::answer::SessionError;
 use super::client::{Link, Place};
-use super::session::SessionError;
 
 /// What the cluster sent back.
 pub(super) struct RawAnswer {

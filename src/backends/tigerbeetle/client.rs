@@ -1,6 +1,7 @@
 //! One client of the library, and what its packets share. The library's own thread calls back into [`Answers`], which
 //! owns nothing: after an eviction that thread may outlive the client, and everything it needs travels with its packet.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -12,8 +13,8 @@ use tigerbeetle_unofficial::core::error::{NewClientError, SendError, SendErrorKi
 use tigerbeetle_unofficial::core::util::SendOwnedSlice;
 use tigerbeetle_unofficial::core::{Callbacks, Client as Library, OperationKind, Packet, Reply};
 
+use super::answer::SessionError;
 use super::call::{Answering, Call, RawAnswer};
-use super::session::SessionError;
 use super::vitals::Vitals;
 
 /// Tables of packets on their way, so that callers and the library's thread seldom meet at one lock.
@@ -34,8 +35,8 @@ pub(super) struct Link {
     calls: [Mutex<Slab<Arc<Call>>>; SHARDS],
     /// Why the library takes no more packets.
     refusal: OnceLock<SendError>,
-    /// Whether another client has taken its place, so that its answers say nothing about now.
-    is_retired: AtomicBool,
+    /// Whether its client was dropped, so that what comes says nothing about now.
+    is_over: AtomicBool,
 }
 
 impl Link {
@@ -57,7 +58,7 @@ impl Link {
         for shard in 0..SHARDS {
             let calls = std::mem::take(&mut *self.shard(shard));
             for (_, call) in calls {
-                call.end(Err(SessionError::Lost("the client was replaced before the cluster answered".to_owned())));
+                call.end(Err(SessionError::Lost("its client ended before the cluster answered".to_owned())));
             }
         }
     }
@@ -66,7 +67,7 @@ impl Link {
     fn refused(&self, call: &Call, error: SendError) {
         use SendErrorKind::{InvalidDataSize, InvalidOperation, TooMuchData};
         let is_about_this_packet = matches!(error.kind(), TooMuchData | InvalidOperation | InvalidDataSize);
-        if !is_about_this_packet && self.refusal.set(error).is_ok() && !self.is_retired.load(Ordering::Relaxed) {
+        if !is_about_this_packet && self.refusal.set(error).is_ok() && !self.is_over.load(Ordering::Relaxed) {
             self.vitals.mark_away(&format!("the cluster has ended the session: {error}"));
         }
         call.end(Err(SessionError::Lost(error.to_string())));
@@ -76,7 +77,7 @@ impl Link {
     fn answered(&self, call: &Call, reply: &Reply<'_>) {
         let since_epoch = reply.timestamp.duration_since(UNIX_EPOCH).unwrap_or_default();
         let cluster_ns = u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX);
-        if !self.is_retired.load(Ordering::Relaxed) {
+        if !self.is_over.load(Ordering::Relaxed) {
             self.vitals.hear(cluster_ns);
         }
         call.end(Ok(RawAnswer { payload: reply.payload.to_vec(), cluster_ns }));
@@ -92,11 +93,16 @@ pub(super) struct Client {
 
 impl Client {
     /// Starts one; it connects by itself. Takes some milliseconds.
-    pub(super) fn start(cluster_id: u128, addresses: &str, vitals: &Arc<Vitals>) -> Result<Self, NewClientError> {
-        let library = Library::with_callback(cluster_id, addresses, &Answers)?;
+    pub(super) fn start(
+        cluster_id: u128,
+        addresses: &[SocketAddr],
+        vitals: &Arc<Vitals>,
+    ) -> Result<Self, NewClientError> {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let library = Library::with_callback(cluster_id, addresses.join(","), &Answers)?;
         let calls = std::array::from_fn(|_| Mutex::default());
-        let (refusal, is_retired) = (OnceLock::new(), AtomicBool::new(false));
-        let link = Arc::new(Link { vitals: Arc::clone(vitals), calls, refusal, is_retired });
+        let (refusal, is_over) = (OnceLock::new(), AtomicBool::new(false));
+        let link = Arc::new(Link { vitals: Arc::clone(vitals), calls, refusal, is_over });
         Ok(Self { link, library: Some(library) })
     }
 
@@ -125,16 +131,12 @@ impl Client {
     pub(super) fn refusal(&self) -> Option<SendError> {
         self.link.refusal.get().copied()
     }
-
-    /// Another client takes its place.
-    pub(super) fn retire(&self) {
-        self.link.is_retired.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Dropping waits for the library's thread: not for a task to do, and not for that thread itself.
 impl Drop for Client {
     fn drop(&mut self) {
+        self.link.is_over.store(true, Ordering::Relaxed);
         let (library, link) = (self.library.take(), Arc::clone(&self.link));
         let end = move || {
             drop(library);

@@ -62,3 +62,98 @@ pub(super) fn cluster_ns_at(moment: Moment, offset_ns: i64) -> u64 {
 pub(super) fn moment_of(cluster_ns: u64, offset_ns: i64) -> Moment {
     Moment::from_nanos(cluster_ns.saturating_add_signed(offset_ns.saturating_neg()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCH_NS: u64 = 1_800_000_000_000_000_000;
+    const MS: u64 = 1_000_000;
+
+    fn at_ms(ms: u64) -> Moment {
+        Moment::from_nanos(ms * MS)
+    }
+
+    /// The cluster's time that `clock` estimates for `now`.
+    fn estimate(clock: &ClusterClock, now: Moment) -> u64 {
+        cluster_ns_at(now, clock.offset_ns.expect("it has heard an answer"))
+    }
+
+    #[test]
+    fn there_and_back() {
+        let offset_ns = ClusterClock::default().hear(EPOCH_NS + 5 * MS, at_ms(5));
+        assert_eq!(offset_ns, i64::try_from(EPOCH_NS).unwrap());
+        assert_eq!(moment_of(cluster_ns_at(at_ms(77), offset_ns), offset_ns), at_ms(77));
+        assert_eq!(moment_of(0, offset_ns), Moment::START, "nothing was before the local clock's start");
+    }
+
+    #[test]
+    fn the_fastest_answer_counts() {
+        let mut clock = ClusterClock::default();
+        for (way_back_ms, sent_ms) in [(9, 100), (1, 200), (40, 300), (7, 400)] {
+            clock.hear(EPOCH_NS + sent_ms * MS, at_ms(sent_ms + way_back_ms));
+        }
+        assert_eq!(estimate(&clock, at_ms(500)), EPOCH_NS + 499 * MS);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_ahead_is_followed_at_once() {
+        let mut clock = ClusterClock::default();
+        clock.hear(EPOCH_NS, at_ms(0));
+        clock.hear(EPOCH_NS + 3_600_000 * MS, at_ms(10));
+        assert_eq!(estimate(&clock, at_ms(10)), EPOCH_NS + 3_600_000 * MS);
+    }
+
+    #[test]
+    fn one_late_answer_does_not_turn_the_clock_back() {
+        let mut clock = ClusterClock::default();
+        clock.hear(EPOCH_NS, at_ms(0));
+        // This process was stopped for a minute, and finds an answer from the beginning of it.
+        clock.hear(EPOCH_NS + MS, at_ms(60_000));
+        assert_eq!(estimate(&clock, at_ms(60_000)), EPOCH_NS + 60_000 * MS);
+        clock.hear(EPOCH_NS + 60_001 * MS, at_ms(60_002));
+        assert_eq!(estimate(&clock, at_ms(60_002)), EPOCH_NS + 60_002 * MS);
+    }
+
+    /// The operating system's clock was set back an hour: the cluster's time stands still until it is over.
+    #[test]
+    fn a_clock_that_stands_still_is_followed_without_going_back() {
+        let mut clock = ClusterClock::default();
+        let window_ms = u64::try_from(WINDOW.as_millis()).unwrap();
+        clock.hear(EPOCH_NS, at_ms(0));
+        let (mut before, mut standing) = (EPOCH_NS, 0);
+        for answer in 1..1_000 {
+            let now = at_ms(answer * 10);
+            clock.hear(EPOCH_NS + answer, now);
+            let estimated = estimate(&clock, now);
+            assert!(before <= estimated, "at an answer the estimate is never below that of the one before");
+            assert!(estimated < EPOCH_NS + 2 * window_ms * MS + 1_000, "it runs on for two windows at the most");
+            standing = if estimated - before < MS { standing + 1 } else { 0 };
+            before = estimated;
+        }
+        assert!(500 < standing, "then it stands still too");
+    }
+
+    /// Half a thousandth is more than any clock is off.
+    #[test]
+    fn a_clock_that_is_slower_is_followed() {
+        let mut clock = ClusterClock::default();
+        for second in 0..3_600_u64 {
+            let true_ns = EPOCH_NS + second * (1_000 * MS - MS / 2);
+            let now = Moment::from_nanos(second * 1_000 * MS + MS / 5);
+            clock.hear(true_ns, now);
+            let error_ns = i128::from(estimate(&clock, now)) - i128::from(true_ns + MS / 5);
+            assert!((-300_000..=2_500_000).contains(&error_ns), "after {second} s it is off by {error_ns} ns");
+        }
+    }
+
+    #[test]
+    fn nonsense_overflows_nothing() {
+        let mut clock = ClusterClock::default();
+        for (cluster_ns, now) in [(u64::MAX, 0), (0, u64::MAX), (u64::MAX, u64::MAX), (0, 0), (1, u64::MAX)] {
+            let offset_ns = clock.hear(cluster_ns, Moment::from_nanos(now));
+            cluster_ns_at(Moment::from_nanos(now), offset_ns);
+            moment_of(cluster_ns, offset_ns);
+        }
+    }
+}

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use tigerbeetle_unofficial::core::error::{NewClientError, SendErrorKind};
+use tigerbeetle_unofficial::core::error::SendErrorKind;
 use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use super::client::Client;
 use super::dial::{self, Knock};
@@ -98,7 +99,7 @@ impl Session {
     /// Connects to a cluster and waits for its first answer.
     ///
     /// # Errors
-    /// A [`ConnectError`], after 10 seconds at the most and what it takes to find out why.
+    /// A [`ConnectError`], after ten seconds without an answer and two at the most to find out why.
     ///
     /// # Panics
     /// Outside a runtime of tokio.
@@ -115,9 +116,7 @@ impl Session {
         if let Some(refusal) = refusal {
             return Err(turned_away(refusal.kind(), list(&settings.addresses)));
         }
-        let (addresses, cluster_id) = (settings.addresses.clone(), settings.cluster_id);
-        let knocked = tokio::task::spawn_blocking(move || knock_everywhere(addresses)).await.unwrap_or_default();
-        Err(explained(&knocked, cluster_id))
+        Err(explained(&knock_everywhere(&settings.addresses).await, settings.cluster_id))
     }
 }
 
@@ -138,21 +137,17 @@ fn check(addresses: &[SocketAddr]) -> Result<(), ConnectError> {
 fn started(settings: &TigerBeetleSettings, clock: Clock) -> Result<Session, ConnectError> {
     let vitals = Arc::new(Vitals::new(clock, settings.in_flight_max));
     let now = vitals.now();
-    let text: Vec<String> = settings.addresses.iter().map(ToString::to_string).collect();
-    let client = Client::start(settings.cluster_id, &text.join(","), &vitals).map_err(not_started)?;
+    let client = Client::start(settings.cluster_id, &settings.addresses, &vitals);
+    let client = client.map_err(|error| ConnectError::Client(error.to_string()))?;
     Ok(Session {
         vitals,
         client: RwLock::new(Some(client)),
-        recovery: Mutex::new(Recovery::new(now)),
+        recovery: Mutex::new(Recovery::new(settings.addresses.len(), now)),
         cluster_id: settings.cluster_id,
         addresses: settings.addresses.clone(),
         deadline: settings.deadline,
         runtime: Handle::current(),
     })
-}
-
-fn not_started(error: NewClientError) -> ConnectError {
-    ConnectError::Client(error.to_string())
 }
 
 fn turned_away(kind: SendErrorKind, addresses: String) -> ConnectError {
@@ -163,8 +158,16 @@ fn turned_away(kind: SendErrorKind, addresses: String) -> ConnectError {
     }
 }
 
-fn knock_everywhere(addresses: Vec<SocketAddr>) -> Vec<(SocketAddr, Knock)> {
-    addresses.into_iter().map(|address| (address, dial::knock(&address))).collect()
+/// At all of them at the same time.
+async fn knock_everywhere(addresses: &[SocketAddr]) -> Vec<(SocketAddr, Knock)> {
+    let knock = |address: SocketAddr| (address, spawn_blocking(move || dial::knock(&address)));
+    let knocking: Vec<_> = addresses.iter().copied().map(knock).collect();
+    let mut knocked = Vec::new();
+    for (address, knock) in knocking {
+        // A task can end without a result only if the runtime does.
+        knocked.push((address, knock.await.unwrap_or(Knock::Silent)));
+    }
+    knocked
 }
 
 /// What the reactions of all addresses say together.
@@ -196,4 +199,110 @@ fn explained(knocked: &[(SocketAddr, Knock)], cluster_id: u128) -> ConnectError 
 fn list(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knocked(knocks: &[Knock]) -> Vec<(SocketAddr, Knock)> {
+        let address = |index: usize| SocketAddr::from(([127, 0, 0, 1], 3001 + u16::try_from(index).unwrap()));
+        knocks.iter().enumerate().map(|(index, knock)| (address(index), knock.clone())).collect()
+    }
+
+    fn explanation(knocks: &[Knock]) -> String {
+        explained(&knocked(knocks), 7).to_string()
+    }
+
+    #[test]
+    fn what_listens_explains_the_silence() {
+        use Knock::{Closed, Refused, Silent};
+        assert_eq!(
+            explanation(&[Refused]),
+            "no TigerBeetle at 127.0.0.1:3001: nobody listens there; start it, or correct the address"
+        );
+        assert_eq!(
+            explanation(&[Refused, Closed, Refused]),
+            "the cluster at 127.0.0.1:3001, 127.0.0.1:3002, 127.0.0.1:3003 does not answer: nobody listens at \
+             127.0.0.1:3001, 127.0.0.1:3003; start the missing replicas"
+        );
+        assert_eq!(
+            explanation(&[Closed]),
+            "the server at 127.0.0.1:3001 gives no answer for cluster 7: it was probably formatted with another \
+             number; correct `cluster_id`, or see in its log whether it is still starting"
+        );
+        assert_eq!(
+            explanation(&[Silent]),
+            "127.0.0.1:3001 takes connections and says nothing: TigerBeetle does that when as many clients are \
+             connected as it takes (8 with --development, 32 otherwise) or when it is stopped; close a client, look at \
+             the server, or correct the address"
+        );
+        assert_eq!(
+            explanation(&[Closed, Knock::Answered("HTTP/1.1 400 Bad Request".into()), Refused]),
+            "no TigerBeetle at 127.0.0.1:3002: another program answers there (\"HTTP/1.1 400 Bad Request\"); correct \
+             the address"
+        );
+    }
+
+    #[test]
+    fn a_minority_may_be_missing() {
+        use Knock::{Closed, Refused, Silent};
+        assert!(matches!(explained(&knocked(&[Refused, Closed, Silent]), 7), ConnectError::NotThisCluster { .. }));
+        assert!(matches!(explained(&knocked(&[Refused, Silent, Silent]), 7), ConnectError::Silent(_)));
+        assert!(matches!(explained(&knocked(&[Refused, Silent]), 7), ConnectError::NoMajority { .. }));
+    }
+
+    #[test]
+    fn a_cluster_says_why_it_turns_a_client_away() {
+        let text = |kind| turned_away(kind, "127.0.0.1:3000".to_owned()).to_string();
+        assert_eq!(
+            text(SendErrorKind::ClientReleaseTooHigh),
+            "the cluster at 127.0.0.1:3000 is older than this client (0.16.78); run TigerBeetle 0.16.78 there"
+        );
+        assert_eq!(
+            text(SendErrorKind::ClientReleaseTooLow),
+            "the cluster at 127.0.0.1:3000 takes no clients as old as this one (0.16.78); build with a newer client"
+        );
+        assert_eq!(
+            text(SendErrorKind::ClientEvicted),
+            "the cluster at 127.0.0.1:3000 ended the session at once; it may have more than 64 clients: close some, and \
+             try again"
+        );
+    }
+
+    #[test]
+    fn a_client_that_does_not_start_says_what_it_needs() {
+        assert_eq!(
+            ConnectError::Client("Internal client ran out of system resources".to_owned()).to_string(),
+            "TigerBeetle's client could not be started: Internal client ran out of system resources; it needs io_uring, \
+             memory and file handles"
+        );
+    }
+
+    #[test]
+    fn the_release_is_that_of_the_library() {
+        let lock = include_str!("../../../Cargo.lock");
+        let library = lock.split("name = \"tigerbeetle-unofficial\"").nth(1).expect("the library is locked");
+        let version = library.lines().nth(1).expect("every package has a version");
+        assert!(version.trim_end_matches('"').ends_with(&format!("+{RELEASE}")), "{version}");
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_a_cluster() {
+        let wrong = |texts: &[&str]| {
+            let addresses: Vec<SocketAddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            check(&addresses).map_err(|error| error.to_string())
+        };
+        let all = |wrong: &str| {
+            Err(format!("addresses of TigerBeetle: {wrong}; name the 1 to 6 replicas of the cluster, in their order"))
+        };
+        assert_eq!(wrong(&[]), all("there are none"));
+        assert_eq!(
+            wrong(&["[::1]:1", "[::1]:2", "[::1]:3", "[::1]:4", "[::1]:5", "[::1]:6", "[::1]:7"]),
+            all("there are 7")
+        );
+        assert_eq!(wrong(&["[::1]:1", "[::1]:2", "[::1]:1"]), all("one is named twice"));
+        assert_eq!(wrong(&["127.0.0.1:0"]), all("127.0.0.1:0 has no port"));
+        assert_eq!(wrong(&["127.0.0.1:3000", "[::1]:3000"]), Ok(()));
+    }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::session::Session;
-use tokio::runtime::Handle;
 
 /// The deadline passed first. The work goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,8 +29,7 @@ where
         tokio::time::sleep(session.deadline)
     };
     let heard = session.vitals.heard();
-    let vitals = Arc::clone(&session.vitals);
-    let mut owned = Owned { work: Some(Box::pin(work)), late: Some(late), runtime: session.runtime.clone() };
+    let mut owned = Owned { work: Some(Box::pin(work)), late: Some(late), session: Arc::clone(session) };
     async move {
         let mut timer = pin!(timer);
         poll_fn(|context| {
@@ -41,8 +39,12 @@ where
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
+            let vitals = &owned.session.vitals;
             vitals.count_timed_out();
-            vitals.mark_away_unless_heard(heard, "no answer within the deadline");
+            // Work that has not asked it anything says nothing about it.
+            if vitals.in_flight() != 0 {
+                vitals.mark_away_unless_heard(heard, "no answer within the deadline");
+            }
             Poll::Ready(Err(TimedOut))
         })
         .await
@@ -54,7 +56,7 @@ struct Owned<F: Future + Send + 'static, L: FnOnce(F::Output) + Send + 'static> 
     /// `None` when it is over, or has panicked.
     work: Option<Pin<Box<F>>>,
     late: Option<L>,
-    runtime: Handle,
+    session: Arc<Session>,
 }
 
 impl<F: Future + Send + 'static, L: FnOnce(F::Output) + Send + 'static> Owned<F, L> {
@@ -71,7 +73,7 @@ impl<F: Future + Send + 'static, L: FnOnce(F::Output) + Send + 'static> Owned<F,
 impl<F: Future + Send + 'static, L: FnOnce(F::Output) + Send + 'static> Drop for Owned<F, L> {
     fn drop(&mut self) {
         if let (Some(work), Some(late)) = (self.work.take(), self.late.take()) {
-            self.runtime.spawn(async move { late(work.await) });
+            self.session.runtime.spawn(async move { late(work.await) });
         }
     }
 }

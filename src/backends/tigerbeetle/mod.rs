@@ -4,6 +4,7 @@
 //! what is done, over `books`; `chart`, `ids`, `definition_log`, `lease`, `ticks` say what it looks like in the
 //! cluster; `session` and what it needs is the way there.
 
+mod answer;
 mod away;
 mod books;
 mod call;
@@ -42,7 +43,8 @@ mod views;
 mod vitals;
 mod watchdog;
 
+pub use answer::{Answer, SessionError};
 pub use connect::ConnectError;
 pub use detach::{TimedOut, within_deadline};
 pub use ledger::TigerBeetleLedger;
-pub use session::{Answer, Session, SessionError};
+pub use session::Session;

@@ -2,14 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use super::call::Answering;
 use super::client::Client;
-use super::dial::{self, Reach};
+use super::dial::{self, Look, Reach};
 use super::session::Session;
-use super::watchdog::{Seen, Steps, Watchdog};
+use super::watchdog::{SUSPICIOUS, Seen, Steps, Watchdog};
 use crate::policy::Moment;
 
 /// What is going on to get the cluster's answers back.
@@ -19,12 +19,12 @@ pub(super) struct Recovery {
     probe: Option<Answering>,
     is_rebuilding: bool,
     /// What the last look found, for the next step.
-    reach: Option<Reach>,
+    look: Option<Look>,
 }
 
 impl Recovery {
-    pub(super) fn new(now: Moment) -> Self {
-        Self { watchdog: Watchdog::new(now), probe: None, is_rebuilding: false, reach: None }
+    pub(super) fn new(addresses: usize, now: Moment) -> Self {
+        Self { watchdog: Watchdog::new(Reach::first(addresses), now), probe: None, is_rebuilding: false, look: None }
     }
 
     fn is_probe_waiting(&mut self) -> bool {
@@ -39,7 +39,7 @@ impl Recovery {
 impl Session {
     /// A step of the watchdog, to be made every 100 ms. Never blocks.
     pub fn tick(self: &Arc<Self>) {
-        let mut recovery = self.recovery.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recovery = self.recovery();
         let Some(is_turned_away) = self.client().as_ref().map(|client| client.refusal().is_some()) else { return };
         if recovery.is_rebuilding {
             return;
@@ -50,7 +50,7 @@ impl Session {
             is_waiting: recovery.is_probe_waiting() || self.vitals.in_flight() != 0,
             is_away: self.is_away(),
             is_turned_away,
-            reach: recovery.reach.take(),
+            look: recovery.look.take(),
         };
         let steps = recovery.watchdog.step(&seen);
         if steps.rebuild {
@@ -64,21 +64,24 @@ impl Session {
     }
 
     fn carry_out(self: &Arc<Self>, steps: Steps, seen: &Seen) {
-        if !steps.silent_for.is_zero() && self.deadline.max(super::watchdog::SUSPICIOUS) <= steps.silent_for {
+        if self.deadline.max(SUSPICIOUS) <= steps.silent_for {
             self.vitals.mark_away_unless_heard(seen.heard, "no answer");
+        }
+        if let Some(why) = steps.why {
+            self.vitals.explain(why);
         }
         if steps.rebuild {
             let session = Arc::clone(self);
             self.runtime.spawn_blocking(move || session.rebuild());
         }
-        if steps.dial {
+        if let Some(at) = steps.dial {
             let session = Arc::clone(self);
-            self.runtime.spawn_blocking(move || session.look());
+            self.runtime.spawn_blocking(move || session.look(at));
         }
     }
 
     fn rebuild(&self) {
-        let started = Client::start(self.cluster_id, &self.address_list(), &self.vitals);
+        let started = Client::start(self.cluster_id, &self.addresses, &self.vitals);
         match started {
             Ok(client) => self.replace(client),
             Err(error) => {
@@ -93,28 +96,19 @@ impl Session {
         let mut current = self.client.write().unwrap_or_else(PoisonError::into_inner);
         // The session may have been closed meanwhile.
         let Some(old) = current.as_mut().map(|old| std::mem::replace(old, client)) else { return };
-        old.retire();
         drop(current);
+        drop(old);
         self.vitals.count_rebuilt();
         tracing::info!("the client of TigerBeetle was replaced");
         self.recovery().probe = self.probe().ok();
     }
 
-    fn look(&self) {
-        let reach = dial::dial(&self.addresses);
-        if reach.0 == 0 {
-            self.vitals.explain("nobody listens at its addresses");
-        }
-        self.recovery().reach = Some(reach);
+    fn look(&self, at: Reach) {
+        let look = dial::dial(&self.addresses, at);
+        self.recovery().look = Some(look);
     }
 
-    fn recovery(&self) -> std::sync::MutexGuard<'_, Recovery> {
+    fn recovery(&self) -> MutexGuard<'_, Recovery> {
         self.recovery.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// As the library wants it.
-    pub(super) fn address_list(&self) -> String {
-        let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
-        addresses.join(",")
     }
 }

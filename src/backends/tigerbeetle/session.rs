@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use bytemuck::{AnyBitPattern, NoUninit};
 use tigerbeetle_unofficial::core::OperationKind;
-use tigerbeetle_unofficial::core::error as raw;
 use tigerbeetle_unofficial::error::{CreateAccountErrorKind, CreateTransferErrorKind};
 use tigerbeetle_unofficial::{Account, QueryFilter, Transfer, account};
 use tokio::runtime::Handle;
 
-use super::call::{Answering, RawAnswer};
+use super::answer::{Answer, SessionError, account_failures, decoded, transfer_failures};
+use super::call::Answering;
 use super::client::Client;
 use super::crash_point::Change;
 use super::recovery::Recovery;
@@ -20,34 +20,11 @@ use super::vitals::Vitals;
 use crate::backends::{Health, SessionStatus};
 use crate::policy::Moment;
 
-/// What the cluster said, and its time when it took the request in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer<T> {
-    /// What it said.
-    pub value: T,
-    /// Nanoseconds since 1970 on the cluster's clock.
-    pub cluster_ns: u64,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
-    /// Not sent: too many in flight.
-    #[error("too many requests are on their way to TigerBeetle")]
-    Overloaded,
-    /// Not sent: the cluster is away.
-    #[error("TigerBeetle is away: {0}")]
-    Away(String),
-    /// Sent or not, the client was replaced or refused it: the outcome is unknown.
-    #[error("no answer from TigerBeetle: {0}")]
-    Lost(String),
-}
-
 /// A connection to a cluster that survives its clients. Cheap to share; every method may be called from any thread.
 ///
 /// What a method asks for is sent at the call, in one packet, and belongs to the call: it goes on if the future is
 /// dropped. The future ends when the cluster answers or the client is replaced; deadlines are put around it by
-/// [`within_deadline`](super::within_deadline).
+/// [`within_deadline`](super::within_deadline). Somebody has to [`tick`](Self::tick) it.
 pub struct Session {
     pub(super) vitals: Arc<Vitals>,
     /// `None` once the session is closed.
@@ -67,13 +44,8 @@ impl Session {
         accounts: Vec<Account>,
     ) -> impl Future<Output = Result<Answer<Vec<(usize, CreateAccountErrorKind)>>, SessionError>> + Send + 'static + use<>
     {
-        let change = Change::about_to_be_sent();
         let failed = self.ask(OperationKind::CreateAccounts, accounts);
-        async move {
-            let failed = failed.await;
-            change.is_answered();
-            failed.map(|answer| answer.map(account_failures))
-        }
+        async move { failed.await.map(|answer| answer.map(account_failures)) }
     }
 
     /// Creates transfers; the answer names those that failed, by their place.
@@ -82,13 +54,8 @@ impl Session {
         transfers: Vec<Transfer>,
     ) -> impl Future<Output = Result<Answer<Vec<(usize, CreateTransferErrorKind)>>, SessionError>> + Send + 'static + use<>
     {
-        let change = Change::about_to_be_sent();
         let failed = self.ask(OperationKind::CreateTransfers, transfers);
-        async move {
-            let failed = failed.await;
-            change.is_answered();
-            failed.map(|answer| answer.map(transfer_failures))
-        }
+        async move { failed.await.map(|answer| answer.map(transfer_failures)) }
     }
 
     /// The accounts with these ids that exist.
@@ -162,8 +129,8 @@ impl Session {
     /// Ends every call with [`SessionError::Lost`]; later ones are refused as [`SessionError::Away`].
     pub fn close(&self) {
         let client = self.client.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(client) = client {
-            client.retire();
+        if client.is_some() {
+            drop(client);
             self.vitals.mark_away("the session was closed");
         }
     }
@@ -186,19 +153,28 @@ impl Session {
         let sent = if events.is_empty() { Err(self.cluster_ns()) } else { Ok(self.send(operation, events)) };
         async move {
             match sent {
-                Ok(sent) => sent?.await.map(decoded),
+                Ok(sent) => {
+                    let (answering, change) = sent?;
+                    let answer = answering.await?;
+                    change.is_answered();
+                    Ok(decoded(answer))
+                }
                 Err(cluster_ns) => Ok(Answer { value: Vec::new(), cluster_ns }),
             }
         }
     }
 
-    fn send<T: NoUninit + Send>(&self, operation: OperationKind, events: Vec<T>) -> Result<Answering, SessionError> {
+    fn send<T>(&self, operation: OperationKind, events: Vec<T>) -> Result<(Answering, Change), SessionError>
+    where
+        T: NoUninit + Send,
+    {
         if let Some(why) = self.vitals.why_away() {
             return Err(SessionError::Away(why));
         }
         let slot = self.vitals.take_slot().ok_or(SessionError::Overloaded)?;
-        self.with_client(|client| client.send(operation, events, Some(slot)))
-            .inspect_err(|_| self.vitals.give_slot_back())
+        let change = Change::about_to_be_sent(operation);
+        let sent = self.with_client(|client| client.send(operation, events, Some(slot)));
+        sent.map(|answering| (answering, change)).inspect_err(|_| self.vitals.give_slot_back())
     }
 
     /// Holds the client only while a packet is handed over.
@@ -210,26 +186,4 @@ impl Session {
     pub(super) fn client(&self) -> RwLockReadGuard<'_, Option<Client>> {
         self.client.read().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl<T> Answer<T> {
-    fn map<U>(self, convert: impl FnOnce(T) -> U) -> Answer<U> {
-        Answer { value: convert(self.value), cluster_ns: self.cluster_ns }
-    }
-}
-
-fn decoded<R: AnyBitPattern + NoUninit>(answer: RawAnswer) -> Answer<Vec<R>> {
-    Answer { value: bytemuck::pod_collect_to_vec(&answer.payload), cluster_ns: answer.cluster_ns }
-}
-
-fn account_failures(results: Vec<raw::RawCreateAccountsIndividualApiResult>) -> Vec<(usize, CreateAccountErrorKind)> {
-    let failures = results.into_iter().filter_map(raw::CreateAccountsIndividualApiError::from_raw_result);
-    failures.map(|failure| (failure.index() as usize, failure.kind())).collect()
-}
-
-fn transfer_failures(
-    results: Vec<raw::RawCreateTransfersIndividualApiResult>,
-) -> Vec<(usize, CreateTransferErrorKind)> {
-    let failures = results.into_iter().filter_map(raw::CreateTransfersIndividualApiError::from_raw_result);
-    failures.map(|failure| (failure.index() as usize, failure.kind())).collect()
 }

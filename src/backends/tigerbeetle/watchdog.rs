@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
-use super::dial::Reach;
+use super::dial::{Look, Reach};
 use crate::policy::Moment;
 
 /// Without calls, the cluster is asked this often: whether it is there, and what time it is.
-pub(super) const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(1);
 
 /// So long without an answer is worth a look from outside.
 pub(super) const SUSPICIOUS: Duration = Duration::from_millis(300);
@@ -45,7 +45,7 @@ pub(super) struct Seen {
     /// Whether the library takes no more packets.
     pub(super) is_turned_away: bool,
     /// What a look that ended since the last step found.
-    pub(super) reach: Option<Reach>,
+    pub(super) look: Option<Look>,
 }
 
 /// What to do.
@@ -53,17 +53,20 @@ pub(super) struct Seen {
 pub(super) struct Steps {
     /// Ask the cluster something.
     pub(super) probe: bool,
-    /// Look at it from outside.
-    pub(super) dial: bool,
+    /// Look from outside at these addresses.
+    pub(super) dial: Option<Reach>,
     /// Make a new client.
     pub(super) rebuild: bool,
     /// How long it has not answered.
     pub(super) silent_for: Duration,
+    /// What the look before says about why.
+    pub(super) why: Option<&'static str>,
 }
 
 /// What it remembers between steps.
 #[derive(Debug)]
 pub(super) struct Watchdog {
+    addresses: Reach,
     last_step: Moment,
     heard: u64,
     /// Since the last answer, asked or not.
@@ -74,16 +77,19 @@ pub(super) struct Watchdog {
     client_silent_for: Duration,
     patience: Duration,
     is_dialing: bool,
+    /// Since all addresses were looked at.
     since_dial: Duration,
-    reach: Option<Reach>,
+    /// The addresses that took connections when they were last looked at; `None` before the first look.
+    open: Option<Reach>,
     is_address_back: bool,
     since_rebuild: Duration,
     turned_away_pause: Duration,
 }
 
 impl Watchdog {
-    pub(super) fn new(now: Moment) -> Self {
+    pub(super) fn new(addresses: Reach, now: Moment) -> Self {
         Self {
+            addresses,
             last_step: now,
             heard: 0,
             idle_for: Duration::ZERO,
@@ -92,7 +98,7 @@ impl Watchdog {
             patience: PATIENCE_MIN,
             is_dialing: false,
             since_dial: Duration::ZERO,
-            reach: None,
+            open: None,
             is_address_back: false,
             since_rebuild: Duration::MAX,
             turned_away_pause: Duration::ZERO,
@@ -102,18 +108,16 @@ impl Watchdog {
     /// One step; about ten of them make a second.
     pub(super) fn step(&mut self, seen: &Seen) -> Steps {
         self.pass_time(seen);
-        self.take_look(seen.reach);
-        let mut steps = Steps { silent_for: self.silent_for, ..Steps::default() };
+        self.take_look(seen.look);
+        let mut steps = Steps { silent_for: self.silent_for, why: self.why(), ..Steps::default() };
         if self.is_rebuild_due(seen) {
             self.note_rebuild(seen.is_turned_away);
             steps.rebuild = true;
             return steps;
         }
         steps.probe = !seen.is_turned_away && !seen.is_waiting && (seen.is_away || IDLE <= self.idle_for);
-        steps.dial = self.is_dial_due();
-        if steps.dial {
-            (self.is_dialing, self.since_dial) = (true, Duration::ZERO);
-        }
+        steps.dial = self.dial_due();
+        self.is_dialing |= steps.dial.is_some();
         steps
     }
 
@@ -125,7 +129,7 @@ impl Watchdog {
         if seen.heard != self.heard {
             self.heard = seen.heard;
             (self.idle_for, self.silent_for, self.client_silent_for) = Default::default();
-            (self.patience, self.reach, self.is_address_back) = (PATIENCE_MIN, None, false);
+            (self.patience, self.open, self.is_address_back) = (PATIENCE_MIN, None, false);
             return;
         }
         self.idle_for += passed;
@@ -135,11 +139,13 @@ impl Watchdog {
         }
     }
 
-    fn take_look(&mut self, reach: Option<Reach>) {
-        let Some(reach) = reach else { return };
+    fn take_look(&mut self, look: Option<Look>) {
+        let Some(look) = look else { return };
         self.is_dialing = false;
-        self.is_address_back |= self.reach.is_some_and(|before| reach.is_wider_than(before));
-        self.reach = Some(reach);
+        // An address that was not looked at before has not come back.
+        let before = self.open.unwrap_or(self.addresses);
+        self.is_address_back |= look.open.without(before) != Reach::NOWHERE;
+        self.open = Some(before.without(look.at).with(look.open));
     }
 
     fn is_rebuild_due(&self, seen: &Seen) -> bool {
@@ -156,16 +162,39 @@ impl Watchdog {
             let is_again = self.since_rebuild < TURNED_AWAY_MAX * 2;
             let longer = (self.turned_away_pause * 2).clamp(REBUILD_INTERVAL, TURNED_AWAY_MAX);
             self.turned_away_pause = if is_again { longer } else { REBUILD_INTERVAL };
-        } else if !self.is_address_back {
+        } else if self.is_address_back {
+            // A server that has just begun to listen may have a log to read first.
+            self.patience = PATIENCE_MIN;
+        } else {
             self.patience = (self.patience * 2).min(PATIENCE_MAX);
         }
         self.is_address_back = false;
         (self.since_rebuild, self.client_silent_for) = Default::default();
     }
 
-    fn is_dial_due(&self) -> bool {
-        let is_open = self.reach.is_some_and(|reach| reach.0 != 0);
-        let interval = if is_open { DIAL_INTERVAL } else { Duration::ZERO };
-        !self.is_dialing && SUSPICIOUS <= self.silent_for && interval <= self.since_dial
+    fn why(&self) -> Option<&'static str> {
+        let open = self.open?;
+        Some(match self.addresses.without(open) {
+            Reach::NOWHERE => "it takes connections and does not answer",
+            closed if closed == self.addresses => "nobody listens at its addresses",
+            _ => "some of its addresses take no connections",
+        })
+    }
+
+    /// The addresses that take no connections are looked at all the time.
+    fn dial_due(&mut self) -> Option<Reach> {
+        if self.is_dialing || self.silent_for < SUSPICIOUS {
+            return None;
+        }
+        if self.open.is_none() || DIAL_INTERVAL <= self.since_dial {
+            self.since_dial = Duration::ZERO;
+            return Some(self.addresses);
+        }
+        let closed = self.addresses.without(self.open?);
+        (closed != Reach::NOWHERE).then_some(closed)
     }
 }
+
+#[cfg(test)]
+#[path = "watchdog_tests.rs"]
+mod tests;

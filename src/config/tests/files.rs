@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::super::{Config, Environment, Origin};
+use super::super::{BackendSettings, Config, Environment, Origin};
 use super::parse;
 use crate::policy::{Definition, DefinitionFields};
 
@@ -33,6 +33,15 @@ fn the_shipped_files_load() {
         assert_eq!(config.limits.len(), limits, "{name}");
         assert_eq!(config.check_exposure().is_err(), is_exposed, "{name}");
     }
+}
+
+#[test]
+fn what_the_page_on_tigerbeetle_says_is_understood() {
+    let page = include_str!("../../../docs/tigerbeetle.md");
+    let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a configuration");
+    assert!(
+        matches!(&parse(text).runtime.backend, BackendSettings::TigerBeetle(cluster) if cluster.addresses.len() == 3)
+    );
 }
 
 /// So that nobody learns a wrong default from it.

@@ -14,23 +14,22 @@ fn through(requirements: &[(&str, u64)]) -> Reserve {
     request(requirements).through(name("upstream"))
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_open_breaker_refuses_and_charges_nothing() {
-    let tollgate = start().await;
+pub(crate) async fn an_open_breaker_refuses_and_charges_nothing(place: Place) {
+    let tollgate = start(&place).await;
     fail_until_open(&tollgate).await;
     let refusal = refused(&tollgate, call()).await;
     assert_eq!(refusal.reason, Reason::BreakerOpen(name("upstream")));
     assert_eq!(refusal.reason.code(), "breaker_open:upstream");
-    assert_eq!((refusal.retry_after, refusal.retry_after_ms()), (Duration::from_secs(60), 60_000));
+    let told_ms = refusal.retry_after_ms();
+    assert!((OPEN_MS - place.differs.answer_ms_max..=OPEN_MS).contains(&told_ms), "told to wait {told_ms} ms");
     assert_eq!((available(&tollgate, "tokens").await, tollgate.totals().live_leases), (100, 0));
     drop(tollgate.reserve(request(&[("tokens", 10)])).await.expect("a call that names no breaker is not asked"));
-    pass(60).await;
+    pass(OPEN_MS).await;
     drop(tollgate.reserve(call()).await.expect("it lets a probe through"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn of_several_reasons_the_first_by_rank_is_told() {
-    let tollgate = start().await;
+pub(crate) async fn of_several_reasons_the_first_by_rank_is_told(place: Place) {
+    let tollgate = start(&place).await;
     let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it is granted");
     fail_through(&tollgate).await;
     let open = Reason::BreakerOpen(name("upstream"));
@@ -54,9 +53,8 @@ async fn fail_through(tollgate: &Tollgate) {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_lease_that_lives_is_granted_again_though_the_breaker_is_open() {
-    let tollgate = start().await;
+pub(crate) async fn a_lease_that_lives_is_granted_again_though_the_breaker_is_open(place: Place) {
+    let tollgate = start(&place).await;
     let first = call();
     let lease = tollgate.reserve(&first).await.expect("it is granted");
     fail_through(&tollgate).await;
@@ -68,9 +66,8 @@ async fn a_lease_that_lives_is_granted_again_though_the_breaker_is_open() {
     assert_eq!(refused(&tollgate, first).await.reason, Reason::LeaseFinished);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_told_by_id_counts_once() {
-    let tollgate = start().await;
+pub(crate) async fn what_is_told_by_id_counts_once(place: Place) {
+    let tollgate = start(&place).await;
     for _ in 0..4 {
         reserve(&tollgate).await.finish(used(&[("tokens", 0)]), &failed()).await.expect("it ends");
     }
@@ -83,7 +80,7 @@ async fn what_is_told_by_id_counts_once() {
     assert_eq!(failures(), 4, "nothing was changed");
     tollgate.finish(complete(), &failed()).await.expect("it ends");
     assert_eq!(state(&tollgate), BreakerState::Open, "the fifth");
-    pass(60).await;
+    pass(OPEN_MS).await;
     let probe = reserve(&tollgate).await;
     for _ in 0..3 {
         tollgate.finish(complete(), &failed()).await.expect("it has ended");
@@ -92,11 +89,10 @@ async fn what_is_told_by_id_counts_once() {
     drop(probe);
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_does_not_say_how_it_went_was_cancelled() {
-    let tollgate = start().await;
+pub(crate) async fn who_does_not_say_how_it_went_was_cancelled(place: Place) {
+    let tollgate = start(&place).await;
     fail_until_open(&tollgate).await;
-    pass(60).await;
+    pass(OPEN_MS).await;
     let out = || tollgate.find_breaker(&name("upstream")).expect("it is known").view().probes;
     let lease = reserve(&tollgate).await;
     assert_eq!(out(), 1);
@@ -110,18 +106,17 @@ async fn who_does_not_say_how_it_went_was_cancelled() {
     assert_eq!((out(), state(&tollgate)), (0, BreakerState::HalfOpen));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_call_that_has_no_room_keeps_no_probe() {
-    let tollgate = start().await;
+pub(crate) async fn a_call_that_has_no_room_keeps_no_probe(place: Place) {
+    let tollgate = start(&place).await;
     let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it is granted");
     fail_through(&tollgate).await;
-    pass(60).await;
+    pass(OPEN_MS).await;
     assert_eq!(refused(&tollgate, call()).await.reason, Reason::Denied);
     let waiting = tokio::spawn({
         let tollgate = tollgate.clone();
         async move { tollgate.acquire(call(), Wait::at_most(Duration::from_secs(30))).await }
     });
-    pass(1).await;
+    pass(500).await;
     let probes = || tollgate.find_breaker(&name("upstream")).expect("it is known").view().probes;
     assert_eq!((tollgate.waiting(), probes()), (1, 0), "who waits in line keeps no probe from others");
     drop(held);
@@ -130,26 +125,25 @@ async fn a_call_that_has_no_room_keeps_no_probe() {
     drop(lease);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_breaker_that_opened_meanwhile_refuses_the_one_who_waited() {
-    let tollgate = start().await;
+pub(crate) async fn a_breaker_that_opened_meanwhile_refuses_the_one_who_waited(place: Place) {
+    let tollgate = start(&place).await;
     let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it is granted");
     let waiting = tokio::spawn({
         let tollgate = tollgate.clone();
         async move { tollgate.acquire(call(), Wait::at_most(Duration::from_secs(30))).await }
     });
-    pass(1).await;
+    pass(500).await;
     fail_through(&tollgate).await;
     drop(held);
     let refusal = within(5, waiting).await.expect("no panic").expect_err("the breaker is open");
     assert_eq!(refusal.reason, Reason::BreakerOpen(name("upstream")));
+    place.settled().await;
     assert_eq!((available(&tollgate, "slot").await, available(&tollgate, "tokens").await), (1, 100), "given back");
     assert_eq!((tollgate.waiting(), tollgate.totals().live_leases), (0, 0));
 }
 
-#[tokio::test(start_paused = true)]
-async fn there_are_no_more_breakers_than_allowed() {
-    let settings = tollgate::config::Settings { max_breakers: 1, ..Default::default() };
+pub(crate) async fn there_are_no_more_breakers_than_allowed(place: Place) {
+    let settings = tollgate::config::Settings { max_breakers: 1, ..place.settings() };
     let builder = Tollgate::builder().settings(settings).limit_fields(rolling("tokens", 100, 60));
     let tollgate = builder.start().await.expect("it starts");
     let request = |breaker| request(&[("tokens", 1)]).through(name(breaker));
@@ -157,9 +151,8 @@ async fn there_are_no_more_breakers_than_allowed() {
     assert_eq!(refused(&tollgate, request("second")).await.reason, Reason::Overloaded);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_call_may_go_through_a_breaker_alone() {
-    let tollgate = start().await;
+pub(crate) async fn a_call_may_go_through_a_breaker_alone(place: Place) {
+    let tollgate = start(&place).await;
     let nothing = || Reserve::new(Amounts::default());
     for _ in 0..5 {
         let lease = tollgate.reserve(nothing().through(name("upstream"))).await.expect("it is let through");
@@ -169,7 +162,7 @@ async fn a_call_may_go_through_a_breaker_alone() {
         refused(&tollgate, nothing().through(name("upstream"))).await.reason,
         Reason::BreakerOpen(name("upstream"))
     );
-    pass(60).await;
+    pass(OPEN_MS).await;
     let lease_id = tollgate.reserve(nothing().through(name("upstream"))).await.expect("a probe").detach().lease_id;
     let complete = Complete { lease_id, actuals: Amounts::default() };
     tollgate.finish(complete, &CallReport::new(Outcome::success())).await.expect("it ends");

@@ -6,7 +6,7 @@ use super::*;
 use crate::support::{key, used};
 
 /// Limits as people name them: two of a provider's model, and one of a tenant.
-async fn provider_limits() -> Tollgate {
+async fn provider_limits(place: &Place) -> Tollgate {
     let unit = |fields: tollgate::policy::DefinitionFields, unit: &str| tollgate::policy::DefinitionFields {
         unit: Some(unit.to_owned()),
         ..fields
@@ -17,8 +17,7 @@ async fn provider_limits() -> Tollgate {
         concurrency("llm:anthropic:concurrency", 10, 600),
         unit(rolling("tenant:acme:daily", 1_000, 86_400), "tokens"),
     ];
-    let builder = limits.into_iter().fold(Tollgate::builder(), |builder, limit| builder.limit_fields(limit));
-    builder.start().await.expect("it starts")
+    place.start(limits).await
 }
 
 fn request_of_model() -> Reserve {
@@ -40,23 +39,22 @@ async fn paused(tollgate: &Tollgate, text: &str) -> bool {
     tollgate.usage(&key(text)).await.expect("it answers").expect("a limit").usage.paused_until.is_some()
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_429_pauses_the_limits_of_its_provider_until_it_said() {
-    let tollgate = provider_limits().await;
-    call_answered(&tollgate, 429, &[("retry-after", "7")]).await;
+pub(crate) async fn a_429_pauses_the_limits_of_its_provider_until_it_said(place: Place) {
+    let tollgate = provider_limits(&place).await;
+    call_answered(&tollgate, 429, &[("retry-after", "2")]).await;
     let refusal = tollgate.reserve(request_of_model()).await.expect_err("it is paused");
     assert_eq!(refusal.reason, Reason::LimitPaused(key("llm:anthropic:rpm")));
-    assert_eq!(refusal.retry_after, Duration::from_secs(7));
+    let told_ms = refusal.retry_after_ms();
+    assert!((2_000 - place.differs.answer_ms_max..=2_000).contains(&told_ms), "told to wait {told_ms} ms");
     assert!(!paused(&tollgate, "llm:anthropic:concurrency").await, "the host's own");
     assert!(!paused(&tollgate, "tenant:acme:daily").await, "other providers serve this tenant too");
-    pass(7).await;
+    pass(2_000).await;
     drop(tollgate.reserve(request_of_model()).await.expect("the pause is over"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_left_tightens_the_limit_of_that_dimension_until_the_reset() {
-    let tollgate = provider_limits().await;
-    let reset = rfc3339(tollgate.unix_ms() + 30_000);
+pub(crate) async fn what_is_left_tightens_the_limit_of_that_dimension_until_the_reset(place: Place) {
+    let tollgate = provider_limits(&place).await;
+    let reset = rfc3339(tollgate.unix_ms() + 3_000);
     let left = |remaining| {
         [("anthropic-ratelimit-tokens-remaining", remaining), ("anthropic-ratelimit-tokens-reset", reset.as_str())]
     };
@@ -66,13 +64,12 @@ async fn what_is_left_tightens_the_limit_of_that_dimension_until_the_reset() {
     assert_eq!(available(&tollgate, "tenant:acme:daily").await, 999);
     call_answered(&tollgate, 200, &left("100000")).await;
     assert_eq!(available(&tollgate, "llm:anthropic:tpm").await, 399, "more than ours loosens nothing");
-    pass(31).await;
+    pass(3_100).await;
     assert_eq!(available(&tollgate, "llm:anthropic:tpm").await, 998);
 }
 
-#[tokio::test(start_paused = true)]
-async fn nonsense_changes_nothing_and_is_counted() {
-    let tollgate = provider_limits().await;
+pub(crate) async fn nonsense_changes_nothing_and_is_counted(place: Place) {
+    let tollgate = provider_limits(&place).await;
     for wait in ["-7", "NaN", "1e9", "31536000", "Fri, 31 Dec 9999 23:59:59 GMT", "soon"] {
         call_answered(&tollgate, 429, &[("retry-after", wait)]).await;
     }
@@ -82,11 +79,10 @@ async fn nonsense_changes_nothing_and_is_counted() {
     drop(tollgate.reserve(request_of_model()).await.expect("a time that is past pauses nothing"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_429_counts_for_no_breaker_and_gives_its_probe_back() {
-    let tollgate = start().await;
+pub(crate) async fn a_429_counts_for_no_breaker_and_gives_its_probe_back(place: Place) {
+    let tollgate = start(&place).await;
     fail_until_open(&tollgate).await;
-    pass(60).await;
+    pass(OPEN_MS).await;
     let probes = || tollgate.find_breaker(&name("upstream")).expect("it is known").view().probes;
     let lease = reserve(&tollgate).await;
     assert_eq!(probes(), 1);

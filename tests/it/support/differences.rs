@@ -3,6 +3,8 @@
 /// How one ledger differs from others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Differences {
+    /// What it is called in the status.
+    pub(crate) kind: &'static str,
     /// How long it may take to ask and to be answered. In virtual time that is nothing; where time is real, a check
     /// looks so much before a moment whether what is due then has not happened yet.
     pub(crate) answer_ms_max: u64,
@@ -32,6 +34,9 @@ pub(crate) struct Differences {
     /// Whether an instance of a template is forgotten as soon as it is idle. In TigerBeetle it stays, and a server keeps
     /// what it knows of it for a minute, rather than ask again at the next call.
     pub(crate) forgets_idle_instances: bool,
+    /// Whether the books are the process's own: there as long as a handle is, and gone with the last. Those in a cluster
+    /// are reached through a session that ends with the runtime, and are there for the next one.
+    pub(crate) lives_in_process: bool,
     /// Whether it forgets a lease a while after its end. What TigerBeetle has booked is there for ever, and tells any
     /// server that the lease is over.
     pub(crate) forgets_leases: bool,
@@ -55,6 +60,7 @@ impl Differences {
 
     /// Of the ledger in memory, in virtual time: it is exact.
     pub(crate) const MEMORY: Self = Self {
+        kind: "memory",
         answer_ms_max: 0,
         settling_ms_max: 0,
         late_ms_max: 0,
@@ -65,12 +71,14 @@ impl Differences {
         tells_only_what_frees: true,
         housekeeping_ms_max: 0,
         forgets_idle_instances: true,
+        lives_in_process: true,
         forgets_leases: true,
     };
 
     /// Of the ledger in TigerBeetle, in real time: it waits for what is due, with a margin for a slow machine.
     #[cfg(feature = "tigerbeetle")]
     pub(crate) const TIGERBEETLE: Self = Self {
+        kind: "tigerbeetle",
         answer_ms_max: 400,
         settling_ms_max: 250,
         late_ms_max: 300,
@@ -81,6 +89,7 @@ impl Differences {
         tells_only_what_frees: false,
         housekeeping_ms_max: 500,
         forgets_idle_instances: false,
+        lives_in_process: false,
         forgets_leases: false,
     };
 }

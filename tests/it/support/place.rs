@@ -24,7 +24,6 @@ macro_rules! tests {
     ) => {
         mod $place {
             $(mod $feature {
-                use super::super::*;
                 $(
                     #[$attribute]
                     async fn $check() {
@@ -52,7 +51,22 @@ macro_rules! tests_at_each_place {
     };
 }
 
-pub(crate) use {tests, tests_at_each_place};
+/// The same where many calls are made at once, on real threads.
+macro_rules! tests_on_threads_at_each_place {
+    ({ $($checks:tt)+ }) => {
+        $crate::support::place::tests! {
+            memory_on_threads = $crate::support::place::memory, $crate::support::place::REAL,
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)] { $($checks)+ }
+        }
+        #[cfg(feature = "tigerbeetle")]
+        $crate::support::place::tests! {
+            tigerbeetle_on_threads = $crate::support::place::tigerbeetle, $crate::support::place::REAL,
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)] { $($checks)+ }
+        }
+    };
+}
+
+pub(crate) use {tests, tests_at_each_place, tests_on_threads_at_each_place};
 
 /// Where the books are.
 pub(crate) struct Place {

@@ -26,39 +26,39 @@ impl Observer for Told {
 }
 
 /// One server of a group.
-struct Member {
-    ledger: Arc<TigerBeetleLedger>,
+pub(super) struct Member {
+    pub(super) ledger: Arc<TigerBeetleLedger>,
     told: Arc<Told>,
 }
 
 impl Member {
-    async fn put(&self, fields: DefinitionFields, version: u64) -> Applied {
+    pub(super) async fn put(&self, fields: DefinitionFields, version: u64) -> Applied {
         let registered = Arc::new(Registered { definition: checked(fields), version });
         self.ledger.apply(&registered).get().await.expect("the ledger answers")
     }
 
-    async fn reserve(&self, request: &Reserve) -> Result<LeaseId, Box<Refusal>> {
+    pub(super) async fn reserve(&self, request: &Reserve) -> Result<LeaseId, Box<Refusal>> {
         self.ledger.reserve(request).get().await.map(|grant| grant.lease_id)
     }
 
-    async fn grant(&self, requirements: &[(&str, u64)]) -> LeaseId {
+    pub(super) async fn grant(&self, requirements: &[(&str, u64)]) -> LeaseId {
         self.reserve(&request(requirements)).await.expect("there is room")
     }
 
-    async fn complete(&self, lease_id: LeaseId, actuals: &[(&str, u64)]) {
+    pub(super) async fn complete(&self, lease_id: LeaseId, actuals: &[(&str, u64)]) {
         self.ledger.complete(&Complete { lease_id, actuals: used(actuals) }).get().await.expect("completed");
     }
 
-    async fn usage(&self, text: &str) -> Usage {
+    pub(super) async fn usage(&self, text: &str) -> Usage {
         self.ledger.usage(&key(text)).get().await.expect("the ledger answers").expect("a limit")
     }
 
-    async fn available(&self, text: &str) -> u64 {
+    pub(super) async fn available(&self, text: &str) -> u64 {
         self.usage(text).await.available
     }
 }
 
-async fn group<const N: usize>(settings: &TigerBeetleSettings) -> [Member; N] {
+pub(super) async fn group<const N: usize>(settings: &TigerBeetleSettings) -> [Member; N] {
     let mut members = Vec::new();
     for _ in 0..N {
         let told = Arc::<Told>::default();
@@ -68,7 +68,7 @@ async fn group<const N: usize>(settings: &TigerBeetleSettings) -> [Member; N] {
         let beating = Arc::downgrade(&ledger);
         tokio::spawn(async move {
             while let Some(ledger) = beating.upgrade() {
-                ledger.sweep();
+                while ledger.sweep() {}
                 drop(ledger);
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }

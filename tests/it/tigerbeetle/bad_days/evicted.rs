@@ -1,0 +1,96 @@
+//! More than 64 clients come to a cluster: the one that was silent for longest has to go.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tigerbeetle_unofficial::Client;
+use tollgate::backends::tigerbeetle::TigerBeetleLedger;
+use tollgate::backends::{Applied, Backend, Observer, Registered};
+use tollgate::clock::Clock;
+use tollgate::config::{Settings, TigerBeetleSettings};
+use tollgate::policy::{Complete, Key, LimitState, Reason};
+
+use super::DEADLINE;
+use crate::support::tigerbeetle::Server;
+use crate::support::{checked, key, request, rolling, sleep_ms, used, within};
+
+const SESSIONS_MAX: usize = 64;
+
+/// Recovery, and what a busy machine adds.
+const RECOVERY_SECONDS: u64 = 5;
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn capacity_freed(&self, _: &Key) {}
+}
+
+/// A client of somebody else that has had an answer.
+pub(super) async fn stranger(server: &Server) -> Client {
+    let addresses: Vec<_> = server.addresses().iter().map(SocketAddr::to_string).collect();
+    let client = Client::new(0, addresses.join(",")).expect("a client");
+    within(60, client.lookup_accounts(vec![1])).await.expect("an answer");
+    client
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_was_evicted_goes_on_and_loses_nothing() {
+    let server = Server::start().await;
+    within(150, async {
+        let settings = TigerBeetleSettings { deadline: DEADLINE, ..server.settings() };
+        let observer: Arc<dyn Observer> = Arc::new(Nobody);
+        let ledger = TigerBeetleLedger::connect(&settings, &Settings::default(), Clock::start(), observer).await;
+        let ledger = Arc::new(ledger.expect("connected"));
+        let registered = Arc::new(Registered { definition: checked(rolling("r", 10, 3_600)), version: 1 });
+        assert_eq!(ledger.apply(&registered).get().await, Ok(Applied::InForce(LimitState::Active)));
+        let mut leases = Vec::new();
+        for _ in 0..2 {
+            leases.push(ledger.reserve(&request(&[("r", 3)])).get().await.expect("there is room").lease_id);
+        }
+        // Nobody lets it do its housekeeping, in which it would say something once a second.
+        for _ in 0..SESSIONS_MAX.div_ceil(4) {
+            tokio::join!(stranger(&server), stranger(&server), stranger(&server), stranger(&server));
+        }
+        let told = ledger.reserve(&request(&[("r", 4)])).get().await.expect_err("its session is over");
+        assert!(matches!(told.reason, Reason::BackendError(_)), "{told}");
+        let housekeeping = tokio::spawn({
+            let ledger = Arc::clone(&ledger);
+            async move {
+                loop {
+                    while ledger.sweep() {}
+                    sleep_ms(100).await;
+                }
+            }
+        });
+        let recovered = async {
+            loop {
+                match ledger.reserve(&request(&[("r", 4)])).get().await {
+                    Ok(grant) => return leases.push(grant.lease_id),
+                    Err(refusal) => {
+                        // The one that was told otherwise above may be on its way back.
+                        let is_expected = matches!(refusal.reason, Reason::BackendError(_) | Reason::Denied);
+                        assert!(is_expected, "{refusal}");
+                    }
+                }
+                sleep_ms(10).await;
+            }
+        };
+        let recovered = tokio::time::timeout(Duration::from_secs(RECOVERY_SECONDS), recovered).await;
+        assert!(recovered.is_ok(), "{:?}, {:?}", ledger.session(), ledger.usage(&key("r")).get().await);
+        assert_eq!(ledger.session().expect("it has one").rebuilt, 1);
+        for lease_id in leases {
+            let request = Complete { lease_id, actuals: used(&[("r", 0)]) };
+            assert_eq!(ledger.complete(&request).get().await, Ok(()));
+        }
+        let usage = async || ledger.usage(&key("r")).get().await.expect("an answer").expect("a limit");
+        within(RECOVERY_SECONDS, async {
+            while usage().await.available != 10 {
+                sleep_ms(10).await;
+            }
+        })
+        .await;
+        housekeeping.abort();
+    })
+    .await;
+}

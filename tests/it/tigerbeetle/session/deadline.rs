@@ -1,0 +1,112 @@
+//! Work with a deadline: what its caller sees, and what becomes of the rest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tollgate::backends::tigerbeetle::{Session, SessionError, TimedOut, within_deadline};
+
+use super::{connect, id, transfer, two_accounts};
+use crate::support::tigerbeetle::Server;
+use crate::support::{sleep_ms, within};
+
+/// Work of two steps, the second of which the cluster does.
+fn work(
+    session: &Arc<Session>,
+    wait_ms: u64,
+    ledger: u32,
+    number: u64,
+) -> impl Future<Output = Result<usize, SessionError>> + Send + 'static + use<> {
+    let session = Arc::clone(session);
+    async move {
+        sleep_ms(wait_ms).await;
+        session.create_transfers(vec![transfer(ledger, number)]).await.map(|answer| answer.value.len())
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_in_time_is_nobody_else_s() {
+    let shared = Server::shared().await;
+    let session = connect(shared.addresses()).await;
+    two_accounts(&session, shared.ledger()).await;
+    let done = within_deadline(&session, work(&session, 0, shared.ledger(), 10), |_| panic!("it is not late")).await;
+    assert_eq!(done, Ok(Ok(0)));
+    assert_eq!(session.status().timed_out, 0);
+}
+
+#[tokio::test]
+async fn what_comes_too_late_goes_on() {
+    let shared = Server::shared().await;
+    let session = connect(shared.addresses()).await;
+    two_accounts(&session, shared.ledger()).await;
+    let (late, wait) = oneshot::channel();
+    let work = work(&session, 200, shared.ledger(), 10);
+    let timed_out = within_deadline(&session, work, |output| late.send(output).expect("somebody waits")).await;
+    assert_eq!(timed_out, Err(TimedOut));
+    assert_eq!(TimedOut.to_string(), "TigerBeetle gave no answer within the deadline");
+    assert_eq!(within(5, wait).await, Ok(Ok(0)));
+    assert_eq!(session.lookup_transfers(vec![id(shared.ledger(), 10)]).await.unwrap().value.len(), 1);
+    assert_eq!(session.status().timed_out, 1);
+}
+
+/// Also without a poll, and on a thread that knows no runtime.
+#[tokio::test]
+async fn what_is_dropped_goes_on() {
+    let shared = Server::shared().await;
+    let session = connect(shared.addresses()).await;
+    two_accounts(&session, shared.ledger()).await;
+    let (late, wait) = oneshot::channel();
+    let work = work(&session, 0, shared.ledger(), 10);
+    let unpolled = within_deadline(&session, work, |output| late.send(output).expect("somebody waits"));
+    std::thread::spawn(move || drop(unpolled)).join().expect("no panic");
+    assert_eq!(within(5, wait).await, Ok(Ok(0)));
+    assert_eq!(session.status().timed_out, 0, "nobody waited");
+}
+
+#[tokio::test]
+async fn work_that_panics_is_not_run_again() {
+    let shared = Server::shared().await;
+    let session = connect(shared.addresses()).await;
+    let panicking = async {
+        sleep_ms(1).await;
+        panic!("by the work")
+    };
+    let failed = tokio::spawn(within_deadline(&session, panicking, |()| unreachable!("there is no output"))).await;
+    assert!(failed.expect_err("it panicked").is_panic());
+}
+
+#[tokio::test]
+async fn an_answer_in_between_says_that_the_cluster_is_there() {
+    let shared = Server::shared().await;
+    let session = connect(shared.addresses()).await;
+    let slow = {
+        let session = Arc::clone(&session);
+        async move {
+            session.lookup_accounts(vec![1]).await.map(drop)?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok::<_, SessionError>(())
+        }
+    };
+    assert_eq!(within_deadline(&session, slow, |_| ()).await, Err(TimedOut));
+    assert!(!session.is_away());
+}
+
+#[tokio::test]
+async fn silence_until_the_deadline_means_away() {
+    let server = Server::start().await;
+    let session = connect(server.addresses()).await;
+    server.stop().await;
+    let asked = within_deadline(&session, session.lookup_accounts(vec![1]), |_| ()).await;
+    assert_eq!(asked.err(), Some(TimedOut));
+    assert!(session.is_away());
+    let refused = session.lookup_accounts(vec![1]).await.expect_err("it is away").to_string();
+    assert!(refused.starts_with("TigerBeetle is away: no answer within the deadline; away for 0."), "{refused}");
+    server.cont().await;
+    within(5, async {
+        while session.is_away() {
+            sleep_ms(1).await
+        }
+    })
+    .await; // The late answer says so.
+    assert!(session.lookup_accounts(vec![1]).await.is_ok());
+}
