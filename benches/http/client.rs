@@ -1,11 +1,13 @@
 //! Clients that cost next to nothing: a request made beforehand, of which only the lease id changes, and a reader that
 //! looks for the end of the answer.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tollgate::policy::LeaseId;
 
 const BODY: &str = concat!(
     r#"{"lease_id":"00000000000000000000000000","requirements":["#,
@@ -17,21 +19,6 @@ const BODY: &str = concat!(
 const ID_CHARACTERS: usize = 26;
 /// Where the lease id begins in the body.
 const ID_AT: usize = r#"{"lease_id":""#.len();
-
-/// The bits of the lease id with the digits of `number`: the characters of a ULID stand for 5 bits each.
-pub(crate) fn lease_bits(number: u64) -> u128 {
-    digits(number).iter().fold(0, |bits, digit| bits << 5 | u128::from(digit - b'0'))
-}
-
-fn digits(number: u64) -> [u8; ID_CHARACTERS] {
-    let mut digits = [b'0'; ID_CHARACTERS];
-    let mut rest = number;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-    }
-    digits
-}
 
 struct Connection {
     stream: TcpStream,
@@ -50,16 +37,19 @@ impl Connection {
         Self { stream, request: [head.as_bytes(), BODY.as_bytes()].concat(), answer: Vec::with_capacity(4_096) }
     }
 
-    /// Asks with the lease id of `number`, and waits for the answer.
-    async fn ask(&mut self, number: u64) {
+    /// Asks with a new lease id, and waits for the answer.
+    async fn ask(&mut self) -> LeaseId {
+        let lease_id = LeaseId::generate();
         let id_at = self.request.len() - BODY.len() + ID_AT;
-        self.request[id_at..id_at + ID_CHARACTERS].copy_from_slice(&digits(number));
+        let mut id = &mut self.request[id_at..id_at + ID_CHARACTERS];
+        write!(id, "{lease_id}").expect("an id has as many characters");
         self.stream.write_all(&self.request).await.expect("an open connection");
         self.answer.clear();
         while !is_whole(&self.answer) {
             let read = self.stream.read_buf(&mut self.answer).await.expect("an answer");
             assert_ne!(read, 0, "the server closed: {}", String::from_utf8_lossy(&self.answer));
         }
+        lease_id
     }
 }
 
@@ -72,10 +62,9 @@ fn is_whole(answer: &[u8]) -> bool {
     true
 }
 
-/// Connections that are kept open, and the number of the next request.
+/// Connections that are kept open.
 pub(crate) struct Clients {
     connections: Vec<Connection>,
-    sent: u64,
 }
 
 impl Clients {
@@ -84,27 +73,23 @@ impl Clients {
         for _ in 0..count {
             connections.push(Connection::open(address).await);
         }
-        Self { connections, sent: 0 }
+        Self { connections }
     }
 
-    /// How many requests were sent: they had the numbers below this.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent
-    }
-
-    /// Sends `each` requests over every connection, one after the other.
-    pub(crate) async fn round(&mut self, each: usize) {
+    /// Sends `each` requests over every connection, one after the other; says which leases were granted.
+    pub(crate) async fn round(&mut self, each: usize) -> Vec<LeaseId> {
         let mut asking = JoinSet::new();
         for mut connection in self.connections.drain(..) {
-            let numbers = self.sent..self.sent + each as u64;
-            self.sent = numbers.end;
             asking.spawn(async move {
-                for number in numbers {
-                    connection.ask(number).await;
+                let mut leases = Vec::with_capacity(each);
+                for _ in 0..each {
+                    leases.push(connection.ask().await);
                 }
-                connection
+                (connection, leases)
             });
         }
-        self.connections = asking.join_all().await;
+        let (connections, leases): (Vec<_>, Vec<_>) = asking.join_all().await.into_iter().unzip();
+        self.connections = connections;
+        leases.concat()
     }
 }

@@ -1,8 +1,9 @@
-//! Real TigerBeetle servers. All run with `--development`: half the memory (1.45 GiB each), and room for eight clients.
+//! Real TigerBeetle servers.
 //! They run in real time; a test that starts some must not pause the clock.
 
 mod binary;
 mod keeper;
+mod keeper_tests;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,6 +20,9 @@ use tollgate::config::TigerBeetleSettings;
 use super::within;
 use binary::TigerBeetle;
 use keeper::Keeper;
+
+/// Half the memory (1.45 GiB each), and room for eight clients.
+const OPTIONS: &[&str] = &["--development"];
 
 /// How long a server may take until it listens. It is 1.5 s where nothing else runs.
 const PATIENCE_SECONDS: u64 = 60;
@@ -137,7 +141,7 @@ impl Server {
     }
 
     fn format(index: usize, addresses: &Arc<[SocketAddr]>, room: Option<Room>) -> Self {
-        let tigerbeetle = TigerBeetle::find();
+        let tigerbeetle = TigerBeetle::find(OPTIONS);
         let folder = tempfile::Builder::new().prefix("tigerbeetle-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let folder = folder.expect("a directory").keep();
         let file = folder.join("data");
