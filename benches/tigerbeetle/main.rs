@@ -1,5 +1,5 @@
-//! The books in TigerBeetle: reserve and complete over four keys through the handle, and `POST /v1/reserve`, against the
-//! library's client that sends the same chains to the same cluster. Starts real servers and ends them.
+//! The books in TigerBeetle: reserve and complete over four keys through the handle, and `POST /v1/reserve`, against
+//! the library's client that sends the same chains to the same cluster. Starts real servers and ends them.
 
 #[path = "../../tests/it/support/tigerbeetle/binary.rs"]
 mod binary;

@@ -1,5 +1,5 @@
-//! The least that a client of TigerBeetle can do: the same chains over accounts of the same kind, with the library's own
-//! client, and nothing else: no keys, no definitions, no deadline, no memory of leases.
+//! The least that a client of TigerBeetle can do: the same chains over accounts of the same kind, with the library's
+//! own client, and nothing else: no keys, no definitions, no deadline, no memory of leases.
 
 use std::net::SocketAddr;
 

@@ -8,7 +8,7 @@ use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Counts, Trouble};
 use super::finding::Owner;
-use super::lease::{Held, LeaseRecord};
+use super::lease::LeaseRecord;
 use super::leases::Left;
 use super::limit::{Limit, Terms};
 use super::opening::is_there;
@@ -139,36 +139,29 @@ impl Books {
         if let Some((_, stray)) = actuals.iter().find(|(tag, _)| lease.holds.iter().all(|hold| hold.tag != *tag)) {
             return Ok(Err(LeaseError::KeyNotHeld(stray.key.clone())));
         }
-        let owners = self.owners(lease).await?;
+        let charged: Vec<_> = lease.holds.iter().map(|hold| self.charged_limit(hold)).collect();
+        let strays = lease.holds.iter().zip(&charged).filter(|(_, charged)| charged.is_none()).map(|(hold, _)| hold);
+        let owners = self.owners(strays).await?;
         let mut settlements = Vec::with_capacity(lease.holds.len());
-        for hold in &lease.holds {
+        for (hold, charged) in lease.holds.iter().zip(charged) {
             let actual = actuals.iter().position(|(tag, _)| *tag == hold.tag).map(|at| actuals.swap_remove(at).1);
             let owner = owners.get(&hold.account).copied();
             let beyond = actual.filter(|actual| hold.amount < actual.amount).map(|actual| &actual.key);
-            settlements.push(Settlement {
-                hold: *hold,
-                actual: actual.map(|actual| actual.amount),
-                limit: self.defined(hold, owner, beyond).await?,
-                accounts: owner.map(|owner| self.chart.accounts_of(owner.hash, owner.generation)),
-                free: 0,
-            });
+            let limit = match (charged, owner, beyond) {
+                (None, Some(owner), Some(key)) => self.defined(owner, key).await?,
+                (charged, ..) => charged,
+            };
+            let accounts = limit.as_ref().map(|(_, terms)| terms.accounts);
+            let accounts = accounts.or_else(|| Some(self.chart.accounts_of(owner?.hash, owner?.generation)));
+            let actual = actual.map(|actual| actual.amount);
+            settlements.push(Settlement { hold: *hold, actual, limit, accounts, free: 0 });
         }
         self.look_for_room(&mut settlements, attempt).await?;
         Ok(Ok(settlements))
     }
 
-    /// The limit that a hold is charged to, if it is still in use. Where more was used it is `wanted` by its key: this
-    /// server may not have seen it yet.
-    async fn defined(
-        &self,
-        hold: &Held,
-        owner: Option<Owner>,
-        wanted: Option<&Key>,
-    ) -> Result<Option<(Arc<Limit>, Terms)>, Trouble> {
-        if let Some(charged) = self.charged_limit(hold) {
-            return Ok(Some(charged));
-        }
-        let (Some(owner), Some(key)) = (owner, wanted) else { return Ok(None) };
+    /// The limit of `key`, which this server may not have seen yet, if it still is the one that was charged.
+    async fn defined(&self, owner: Owner, key: &Key) -> Result<Option<(Arc<Limit>, Terms)>, Trouble> {
         let Ok(limit) = self.limits.resolve(key, self.clock.now()) else { return Ok(None) };
         let terms = self.open(&limit).await?;
         Ok((terms.standing.generation == owner.generation).then_some((limit, terms)))

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tigerbeetle_unofficial::Account;
+
 use super::books::{Books, Trouble};
 use super::lease::{Held, LeaseRecord};
 use super::limit::{Limit, Terms};
@@ -85,7 +87,8 @@ impl Books {
 
     /// What stands for a key beside its holds.
     pub(super) fn tag(&self, key: &Key) -> u64 {
-        self.chart.ids.key(key) as u64
+        let known = self.limits.existing(key).map(|limit| limit.hash);
+        known.unwrap_or_else(|| self.chart.ids.key(key)) as u64
     }
 
     /// The limit that a hold is charged to, if this server has it open.
@@ -95,25 +98,12 @@ impl Books {
         (terms.accounts.limit == hold.account).then_some((limit, terms))
     }
 
-    /// Whose accounts the holds of a lease are charged to: a key that this server never saw is in the ledger too.
-    pub(super) async fn owners(&self, lease: &LeaseRecord) -> Result<HashMap<u128, Owner>, Trouble> {
-        let (mut owners, mut unknown) = (HashMap::new(), Vec::new());
-        for hold in lease.holds.iter().filter(|hold| hold.account != self.chart.operator) {
-            match self.charged_limit(hold) {
-                Some((limit, terms)) => {
-                    let owner = Owner { hash: limit.hash, generation: terms.standing.generation };
-                    owners.insert(hold.account, owner);
-                }
-                None => unknown.push(hold.account),
-            }
-        }
-        if !unknown.is_empty() {
-            for account in self.session.lookup_accounts(unknown).await?.value {
-                let owner = Owner { hash: account.user_data_128(), generation: account.user_data_32() };
-                owners.insert(account.id(), owner);
-            }
-        }
-        Ok(owners)
+    /// Whose accounts these holds are charged to, by account: a key that this server never saw is in the ledger too.
+    pub(super) async fn owners(&self, holds: impl Iterator<Item = &Held>) -> Result<HashMap<u128, Owner>, Trouble> {
+        let accounts = holds.map(|hold| hold.account).filter(|account| *account != self.chart.operator);
+        let found = self.session.lookup_accounts(accounts.collect()).await?.value;
+        let owner = |account: &Account| Owner { hash: account.user_data_128(), generation: account.user_data_32() };
+        Ok(found.iter().map(|account| (account.id(), owner(account))).collect())
     }
 
     /// One lease, for people.

@@ -17,6 +17,17 @@ pub(super) struct Ids {
     ledger: u32,
 }
 
+/// The ids of the holds of one lease.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holds(u128);
+
+impl Holds {
+    /// The hold at `position`, below 32, when that was tried so often before in vain.
+    pub(super) fn at(self, position: u32, attempt: u16) -> u128 {
+        self.0 | u128::from(attempt) << POSITION_BITS | u128::from(position)
+    }
+}
+
 impl Ids {
     pub(super) fn new(ledger: u32) -> Self {
         Self { ledger }
@@ -62,14 +73,9 @@ impl Ids {
         usable(u128::from(unix_ms) << LOW_BITS | random)
     }
 
-    /// The hold of a lease at `position`, below 32, when that was tried so often before in vain. Those of one lease lie
-    /// side by side.
-    pub(super) fn hold(self, lease_id: LeaseId, position: u32, attempt: u16) -> u128 {
-        self.holds(lease_id) | u128::from(attempt) << POSITION_BITS | u128::from(position)
-    }
-
-    fn holds(self, lease_id: LeaseId) -> u128 {
-        self.of_lease(lease_id, "hold", &[]) & !((1 << (POSITION_BITS + 16)) - 1)
+    /// The holds of a lease, which lie side by side.
+    pub(super) fn holds(self, lease_id: LeaseId) -> Holds {
+        Holds(self.of_lease(lease_id, "hold", &[]) & !((1 << (POSITION_BITS + 16)) - 1))
     }
 
     /// Says that a lease is over.
@@ -84,21 +90,24 @@ impl Ids {
 
     fn of_lease(self, lease_id: LeaseId, label: &str, parts: &[&[u8]]) -> u128 {
         let lease = lease_id.as_u128().to_be_bytes();
-        let low = self.hash(label, &[&[lease.as_slice()], parts].concat()) & LOW;
+        let low = self.digest(label, [lease.as_slice()].iter().chain(parts)) & LOW;
         usable(lease_id.as_u128() & !LOW | low)
     }
 
-    /// Each part goes in with its length, so that no two lists of parts look alike.
     fn hash(self, label: &str, parts: &[&[u8]]) -> u128 {
+        usable(self.digest(label, parts.iter()))
+    }
+
+    /// Each part goes in with its length, so that no two lists of parts look alike.
+    fn digest<'a>(self, label: &'a str, parts: impl Iterator<Item = &'a &'a [u8]>) -> u128 {
         let mut hasher = Sha256::new();
         hasher.update(self.ledger.to_be_bytes());
-        for part in [&[label.as_bytes()], parts].concat() {
+        for part in std::iter::once(label.as_bytes()).chain(parts.copied()) {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
         let digest = hasher.finalize();
-        let half = digest.first_chunk().expect("a digest has 32 bytes");
-        usable(u128::from_be_bytes(*half))
+        u128::from_be_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
     }
 }
 
@@ -125,10 +134,10 @@ mod tests {
             all.extend([ids.entry("entry", key("a"), seq), ids.entry("rule", key("a"), seq)]);
             all.extend([ids.refill(key("a"), 1, seq.into()), ids.refill(key("a"), 2, seq.into())]);
             let attempt = u16::try_from(seq).expect("small");
-            all.extend((0..32).map(|position| ids.hold(lease, position, attempt)));
+            all.extend((0..32).map(|position| ids.holds(lease).at(position, attempt)));
         }
         all.extend([ids.finish(lease), ids.part(lease, "void", 1), ids.part(lease, "void", 2)]);
-        all.extend([ids.part(lease, "keep", 1), other.finish(lease), other.hold(lease, 0, 0)]);
+        all.extend([ids.part(lease, "keep", 1), other.finish(lease), other.holds(lease).at(0, 0)]);
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
         assert_eq!(ids.part(lease, "void", 1), ids.part(lease, "void", 1));
     }
@@ -137,7 +146,8 @@ mod tests {
     fn ids_of_leases_rise_with_their_time_and_are_usable() {
         let ids = Ids::new(1);
         for ms in [0, 1, 1 << 40, (1 << 48) - 1] {
-            for id in [ids.hold(LeaseId::from(ms << LOW_BITS), 0, 0), ids.finish(LeaseId::from(ms << LOW_BITS | LOW))] {
+            let (first, last) = (LeaseId::from(ms << LOW_BITS), LeaseId::from(ms << LOW_BITS | LOW));
+            for id in [ids.holds(first).at(0, 0), ids.finish(last)] {
                 assert_eq!(id >> LOW_BITS, ms);
                 assert!(id != 0 && id != u128::MAX);
             }

@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) registered: Arc<Registered>,
     /// What the ledger says; `None` until it was asked, or when it may say something else by now.
     pub(super) standing: Option<Standing>,
+    /// The accounts of this generation: their ids are digests, which take a while.
+    accounts: Option<(u32, LimitAccounts)>,
     pub(super) restraints: Restraints,
     pub(super) counters: Counters,
     /// It may owe something, which what frees pays first.
@@ -66,6 +68,7 @@ impl Limit {
         let state = State {
             registered,
             standing: None,
+            accounts: None,
             restraints: Restraints::default(),
             counters: Counters::default(),
             owes: false,
@@ -84,19 +87,23 @@ impl Limit {
 
     /// Its terms; `None` until it is open.
     pub(super) fn terms(&self, chart: &Chart, now: Moment) -> Option<Terms> {
-        let standing = self.lock().standing?;
-        Some(self.terms_of(standing, chart, now))
+        let state = self.lock();
+        let standing = state.standing?;
+        Some(self.terms_under(state, standing, chart, now))
     }
 
     /// Its terms where it stands like this.
     pub(super) fn terms_of(&self, standing: Standing, chart: &Chart, now: Moment) -> Terms {
-        let mut state = self.lock();
+        self.terms_under(self.lock(), standing, chart, now)
+    }
+
+    fn terms_under(&self, mut state: MutexGuard<'_, State>, standing: Standing, chart: &Chart, now: Moment) -> Terms {
         state.used_at = now;
         state.restraints.expire(now);
         let Definition { mode, overage, .. } = state.registered.definition;
         Terms {
             hash: self.hash,
-            accounts: chart.accounts_of(self.hash, standing.generation),
+            accounts: state.accounts_of(self.hash, standing.generation, chart),
             standing,
             ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.since_ns),
             mode,
@@ -152,6 +159,15 @@ impl Limit {
         let mut state = self.lock();
         state.restraints.expire(now);
         state.used_at <= unused_since && state.restraints.is_empty()
+    }
+}
+
+impl State {
+    fn accounts_of(&mut self, hash: u128, generation: u32, chart: &Chart) -> LimitAccounts {
+        match self.accounts {
+            Some((known, accounts)) if known == generation => accounts,
+            _ => self.accounts.insert((generation, chart.accounts_of(hash, generation))).1,
+        }
     }
 }
 

@@ -50,14 +50,14 @@ impl Books {
     /// The id of each hold says how often it failed. The first hold has the same id for whatever is asked under one
     /// lease id, so that of all who ask one is granted: to the others the lease is known.
     pub(super) fn packet(&self, lease_id: LeaseId, charges: &[Charge], failed: &Attempts) -> Packet {
-        let cluster_ns = self.session.cluster_ns();
+        let (cluster_ns, ids) = (self.session.cluster_ns(), self.chart.ids.holds(lease_id));
         let mut prelude = Vec::new();
         let mut chain = Vec::with_capacity(charges.len());
         let mut members = SmallVec::new();
         for (at, charge) in charges.iter().enumerate() {
             self.prelude(&charge.line.limit, &charge.terms, cluster_ns, &mut prelude);
             let position = u32::try_from(at).expect("at most 32 keys");
-            let id = self.chart.ids.hold(lease_id, position, failed.get(at).copied().unwrap_or(0));
+            let id = ids.at(position, failed.get(at).copied().unwrap_or(0));
             chain.push(self.chart.hold(lease_id, id, position, &self.hold_terms(charge)));
             members.push(Member::Hold(at));
             if charge.terms.withheld != 0 && charge.terms.enforces() {

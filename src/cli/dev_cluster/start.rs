@@ -1,7 +1,10 @@
 //! `tollgate dev-cluster start`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::super::{Failure, output};
 use super::binary::Binary;
@@ -9,6 +12,10 @@ use super::cluster::{Cluster, Replica};
 use super::folder::{Folder, failed};
 use super::starting::Starting;
 use super::{StartArgs, status::table_of};
+
+/// How long the kernel may keep what a process held that has gone: with io_uring it takes a moment.
+const FREED_MS_MAX: u64 = 5_000;
+const LOOK_MS: u64 = 20;
 
 pub(super) async fn run(args: &StartArgs) -> Result<(), Failure> {
     let binary = Binary::find()?;
@@ -21,7 +28,10 @@ pub(super) async fn run(args: &StartArgs) -> Result<(), Failure> {
     if cluster.runs() {
         return output::print(&format!("it runs already\n\n{}", told(&cluster)));
     }
-    cluster.replicas.iter().filter(|replica| replica.process.is_none()).try_for_each(check_free)?;
+    for replica in cluster.replicas.iter().filter(|replica| replica.process.is_none()) {
+        until_unlocked(replica).await?;
+        check_free(replica)?;
+    }
     if formatted.is_none() {
         format(&binary, &cluster)?;
     }
@@ -47,6 +57,19 @@ fn agreed(wanted: Option<u16>, formatted: Option<u16>, folder: &Folder) -> Resul
 fn check_port(port: u16, count: u16) -> Result<(), Failure> {
     let none = || Failure::usage(format!("there are no {count} ports from {port} on"));
     port.checked_add(count - 1).map(drop).ok_or_else(|| none().with_hint("choose a lower one with `--port`"))
+}
+
+/// A server locks its data file.
+async fn until_unlocked(replica: &Replica) -> Result<(), Failure> {
+    let Ok(file) = File::open(&replica.file) else { return Ok(()) };
+    for _ in 0..FREED_MS_MAX / LOOK_MS {
+        if file.try_lock().is_ok() {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+    Err(Failure::runtime(format!("`{}` is in use by another process", replica.file.display()))
+        .with_hint("end that process, or name another folder with `--dir`"))
 }
 
 /// Before anything is made: a port that is taken is the most common reason for a server that does not start.
@@ -99,6 +122,27 @@ mod tests {
             "error: the files in `data` are for 1 replica, and `--replicas` is 3\n\
              hint: leave `--replicas` out, or name another folder with `--dir`\n"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_another_process_has_is_waited_for_and_named() {
+        let home = tempfile::tempdir().expect("a directory");
+        let folder = Folder::at(home.path());
+        let cluster = Cluster::of(&folder, 1, 1).expect("a cluster");
+        let replica = &cluster.replicas[0];
+        assert_eq!(until_unlocked(replica).await, Ok(()), "there is none");
+        let file = File::create(&replica.file).expect("made");
+        file.lock().expect("nobody has it");
+        assert_eq!(
+            told_by(until_unlocked(replica).await).replace(&home.path().display().to_string(), "DIR"),
+            "error: `DIR/replica-0-of-1.tigerbeetle` is in use by another process\n\
+             hint: end that process, or name another folder with `--dir`\n"
+        );
+        let (freed, ()) = tokio::join!(until_unlocked(replica), async {
+            sleep(Duration::from_millis(FREED_MS_MAX / 2)).await;
+            drop(file);
+        });
+        assert_eq!(freed, Ok(()));
     }
 
     #[test]

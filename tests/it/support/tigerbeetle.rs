@@ -125,6 +125,24 @@ impl Server {
         within(PATIENCE_SECONDS, async { while self.run().await == Started::IsTaken {} }).await;
     }
 
+    /// The same, and it answers when this returns: first it does again what its log says, and asks the others of its
+    /// cluster.
+    pub(crate) async fn recover(&self) {
+        let before = self.recoveries();
+        self.restart().await;
+        within(PATIENCE_SECONDS, async {
+            while self.recoveries() == before {
+                sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+
+    /// How often it has begun to answer, or went on after an election.
+    fn recoveries(&self) -> usize {
+        self.log().matches(": transition_to_normal_from_").count()
+    }
+
     /// Lets it do nothing; its connections stay open.
     pub(crate) async fn stop(&self) {
         self.tell("stop").await;
@@ -197,6 +215,18 @@ impl Cluster {
 
     pub(crate) fn settings(&self) -> TigerBeetleSettings {
         self.replicas[0].settings()
+    }
+
+    /// The replica that leads now, as far as its log says.
+    pub(crate) fn primary(&self) -> &Server {
+        let view_led = |server: &Server| {
+            let log = server.log();
+            let leads = |line: &&str| line.contains(": transition_to_normal_") && line.ends_with(" primary");
+            let view = log.lines().rfind(leads).and_then(|line| line.rsplit(['=', '.', ' ']).nth(1));
+            view.and_then(|view| view.parse::<u32>().ok())
+        };
+        let led = self.replicas.iter().filter_map(|server| Some((view_led(server)?, server)));
+        led.max_by_key(|(view, _)| *view).expect("one of them leads").1
     }
 }
 

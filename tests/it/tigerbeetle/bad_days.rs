@@ -15,7 +15,7 @@ use tollgate::config::{BackendSettings, Settings, TigerBeetleSettings};
 use tollgate::policy::DefinitionFields;
 
 use crate::support::tigerbeetle::Server;
-use crate::support::{key, sleep_ms, within};
+use crate::support::{key, sleep_ms};
 
 /// The default.
 const DEADLINE: Duration = Duration::from_millis(100);
@@ -34,24 +34,11 @@ async fn start(tigerbeetle: TigerBeetleSettings, limits: &[DefinitionFields]) ->
     builder.start().await.expect("a Tollgate")
 }
 
-/// How often a server has begun to do what it is asked, or went on after an election. When it listens, it first does
-/// again what its log says.
-fn lives(server: &Server) -> usize {
-    server.log().matches(": transition_to_normal_from_").count()
-}
-
 /// Kills a server, and lets it do again what it did after `seconds`.
 async fn kill_for(server: &Server, seconds: u64) {
     server.kill().await;
     sleep_ms(seconds * 1_000).await;
-    let before = lives(server);
-    server.restart().await;
-    within(60, async {
-        while lives(server) == before {
-            sleep_ms(1).await;
-        }
-    })
-    .await;
+    server.recover().await;
 }
 
 /// Waits until all of these limits is free, as it is once every lease is over and nothing has leaked.

@@ -74,7 +74,7 @@ async fn a_cluster_answers_without_one_of_its_replicas() {
     create(&client, 7, 1).await;
     cluster.replicas[1].kill().await;
     assert_eq!(ledger_of(&client, 7).await, Some(1));
-    cluster.replicas[1].restart().await;
+    cluster.replicas[1].recover().await;
     cluster.replicas[0].kill().await;
     assert_eq!(ledger_of(&client, 7).await, Some(1));
 }

@@ -150,18 +150,6 @@ async fn policies_answer_while_the_server_stands_still_and_what_comes_late_is_gi
     .await;
 }
 
-/// The replica that leads now, as far as its log says.
-fn primary(cluster: &Cluster) -> usize {
-    let view_led = |server: &Server| {
-        let log = server.log();
-        let leads = |line: &&str| line.contains(": transition_to_normal_") && line.ends_with(" primary");
-        let view = log.lines().rfind(leads).and_then(|line| line.rsplit(['=', '.', ' ']).nth(1));
-        view.and_then(|view| view.parse::<u32>().ok())
-    };
-    let led = cluster.replicas.iter().enumerate().filter_map(|(at, server)| Some((view_led(server)?, at)));
-    led.max().expect("one of them leads").1
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decisions_go_on_when_a_cluster_loses_its_primary() {
     let cluster = Cluster::start(3).await;
@@ -169,20 +157,13 @@ async fn decisions_go_on_when_a_cluster_loses_its_primary() {
         let tollgate = start(cluster.replicas[0].settings(), &limits()).await;
         until_all_is_free(&tollgate, &limits()).await;
         let traffic = Traffic::start(&tollgate, &GROUPS);
-        let mut losses = Vec::new();
-        // The second time the replica that was restarted is needed.
-        for _ in 0..2 {
-            sleep_ms(1_000).await;
-            let lost = &cluster.replicas[primary(&cluster)];
-            losses.push(traffic.now());
-            kill_for(lost, 6).await;
-        }
+        sleep_ms(1_000).await;
+        let killed = traffic.now();
+        kill_for(cluster.primary(), 6).await;
         let history = traffic.finish().await;
         check(&history);
-        for killed in losses {
-            let recovery = history.recovery_after(killed.after(Duration::from_millis(200)), DENY);
-            assert!(recovery <= ELECTION_MAX, "decisions {recovery:?} after the primary was killed");
-        }
+        let recovery = history.recovery_after(killed.after(Duration::from_millis(200)), DENY);
+        assert!(recovery <= ELECTION_MAX, "decisions {recovery:?} after the primary was killed");
         until_all_is_free(&tollgate, &limits()).await;
         println!("{:?}", session(&tollgate));
     })
