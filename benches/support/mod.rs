@@ -114,10 +114,13 @@ pub(crate) fn rolling(key: &str, capacity: u64, window_seconds: u64) -> Definiti
     definition(DefinitionFields { key: key.to_owned(), kind, capacity, window_seconds, ..DefinitionFields::default() })
 }
 
-/// So many at once, each for ten minutes at most.
+/// How long one of those that are held at once lasts at most.
+pub(crate) const CONCURRENCY_TIMEOUT_SECONDS: u32 = 600;
+
+/// So many at once.
 pub(crate) fn concurrency(key: &str, capacity: u64) -> Definition {
     let kind = "concurrency".to_owned();
-    let timeout_seconds = Some(600);
+    let timeout_seconds = Some(CONCURRENCY_TIMEOUT_SECONDS.into());
     definition(DefinitionFields { key: key.to_owned(), kind, capacity, timeout_seconds, ..DefinitionFields::default() })
 }
 

@@ -29,10 +29,10 @@ impl Ours {
         let settings = Settings { backend: BackendSettings::TigerBeetle(cluster), ..Settings::default() };
         let [rpm, tpm, at_once, _] = KEYS;
         let limits = [
-            rolling(rpm, PLENTY, WINDOW_SECONDS),
-            rolling(tpm, PLENTY, WINDOW_SECONDS),
+            rolling(rpm, PLENTY, WINDOW_SECONDS.into()),
+            rolling(tpm, PLENTY, WINDOW_SECONDS.into()),
             concurrency(at_once, PLENTY),
-            rolling("tenant:{tenant}:llm:daily_tokens", PLENTY, WINDOW_SECONDS),
+            rolling("tenant:{tenant}:llm:daily_tokens", PLENTY, WINDOW_SECONDS.into()),
         ];
         let builder = Tollgate::builder().settings(settings);
         let builder = limits.into_iter().fold(builder, |builder, limit| builder.limit(limit));

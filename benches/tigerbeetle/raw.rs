@@ -9,7 +9,7 @@ use tigerbeetle_unofficial::{Account, Client, Transfer};
 use tollgate::policy::LeaseId;
 
 use super::callers::Side;
-use super::{NEEDED, PLENTY, USED, WINDOW_SECONDS};
+use super::{NEEDED, PLENTY, TIMEOUTS_SECONDS, USED};
 
 /// Ours has another one.
 const LEDGER: u32 = 2;
@@ -87,7 +87,7 @@ fn fresh(lease_id: u128) -> u128 {
 
 fn hold(lease_id: u128, id: u128, position: usize, amount: u64) -> Transfer {
     let held = transfer(id, lease_id, LIMITS[position], OPERATOR, amount);
-    let held = held.with_flags(Flags::PENDING).with_timeout(WINDOW_SECONDS as u32);
+    let held = held.with_flags(Flags::PENDING).with_timeout(TIMEOUTS_SECONDS[position]);
     held.with_user_data_64(LIMITS[position] as u64).with_user_data_32(position as u32)
 }
 

@@ -120,7 +120,7 @@ impl Books {
                     ended.for_each(|hold| hold.expires_at_ns = hold.expires_at_ns.min(now_ns));
                 }
                 // Something became of a hold since it was looked at.
-                Some(_) => match self.read_lease(lease.id).await? {
+                Some(_) => match Box::pin(self.read_lease(lease.id)).await? {
                     Some(read) => lease = read,
                     None => return Ok(Ok(())),
                 },
@@ -141,14 +141,14 @@ impl Books {
         }
         let charged: Vec<_> = lease.holds.iter().map(|hold| self.charged_limit(hold)).collect();
         let strays = lease.holds.iter().zip(&charged).filter(|(_, charged)| charged.is_none()).map(|(hold, _)| hold);
-        let owners = self.owners(strays).await?;
+        let owners = Box::pin(self.owners(strays)).await?;
         let mut settlements = Vec::with_capacity(lease.holds.len());
         for (hold, charged) in lease.holds.iter().zip(charged) {
             let actual = actuals.iter().position(|(tag, _)| *tag == hold.tag).map(|at| actuals.swap_remove(at).1);
             let owner = owners.get(&hold.account).copied();
             let beyond = actual.filter(|actual| hold.amount < actual.amount).map(|actual| &actual.key);
             let limit = match (charged, owner, beyond) {
-                (None, Some(owner), Some(key)) => self.defined(owner, key).await?,
+                (None, Some(owner), Some(key)) => Box::pin(self.defined(owner, key)).await?,
                 (charged, ..) => charged,
             };
             let accounts = limit.as_ref().map(|(_, terms)| terms.accounts);
@@ -156,7 +156,9 @@ impl Books {
             let actual = actual.map(|actual| actual.amount);
             settlements.push(Settlement { hold: *hold, actual, limit, accounts, free: 0 });
         }
-        self.look_for_room(&mut settlements, attempt).await?;
+        if attempt < TRIES_WITH_ROOM && settlements.iter().any(|settlement| settlement.excess() != 0) {
+            Box::pin(self.look_for_room(&mut settlements)).await?;
+        }
         Ok(Ok(settlements))
     }
 
@@ -168,10 +170,7 @@ impl Books {
     }
 
     /// Asks what is free where more was used than reserved.
-    async fn look_for_room(&self, settlements: &mut [Settlement], attempt: usize) -> Result<(), Trouble> {
-        if TRIES_WITH_ROOM <= attempt {
-            return Ok(());
-        }
+    async fn look_for_room(&self, settlements: &mut [Settlement]) -> Result<(), Trouble> {
         let beyond: Vec<_> = settlements.iter().filter(|settlement| settlement.excess() != 0).collect();
         let limits: Vec<_> = beyond.iter().filter_map(|settlement| settlement.limit.clone()).collect();
         let balances = self.balances(&limits).await?;

@@ -29,7 +29,8 @@ impl Books {
     pub(super) async fn find_lease(&self, id: LeaseId) -> Result<Option<LeaseRecord>, Trouble> {
         match self.leases.get(id) {
             Some(lease) if lease.is_sure(self.session.cluster_ns()) => Ok(Some(lease)),
-            _ => self.read_lease(id).await,
+            // Boxed: it is rare, and larger than the rest.
+            _ => Box::pin(self.read_lease(id)).await,
         }
     }
 

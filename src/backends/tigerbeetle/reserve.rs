@@ -1,9 +1,9 @@
-//! Reserving: one linked chain in one packet, which the cluster takes as a whole or not at all.
+//! Reserving: one linked chain in one packet, which the cluster takes as a whole or not at all. What seldom has to be
+//! asked is boxed, so that what every request moves about is small.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use smallvec::SmallVec;
 use tigerbeetle_unofficial::Transfer;
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
@@ -43,21 +43,18 @@ impl Books {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
         Counts::add(&self.counts.decided);
         if self.leases.has(request.lease_id) {
-            return self.again(request).await;
+            return Box::pin(self.again(request)).await;
         }
         let lines = match self.lines(&request.amounts, true).await {
             Ok(lines) => lines,
-            Err(refusal) => return self.own_answer(request, refusal).await,
+            Err(refusal) => return Box::pin(self.own_answer(request, refusal)).await,
         };
-        let mut charges: SmallVec<[Charge; 4]> = SmallVec::new();
-        for line in lines {
-            let terms = line.terms.expect("a line to be charged is open");
-            charges.push(Charge { is_charged: true, line, terms });
-        }
+        let charge = |line: Line| Charge { is_charged: true, terms: line.terms.expect("it is open"), line };
+        let mut charges: Vec<_> = lines.into_iter().map(charge).collect();
         if charges.iter().any(Charge::is_obstructed)
-            && let Some(refusal) = self.obstacles(&mut charges).await?
+            && let Some(refusal) = Box::pin(self.obstacles(&mut charges)).await?
         {
-            return self.own_answer(request, Box::new(refusal)).await;
+            return Box::pin(self.own_answer(request, Box::new(refusal))).await;
         }
         let granted = self.attempts(request, &mut charges, is_unknown).await?;
         for Charge { line, terms, .. } in &charges {
@@ -87,7 +84,7 @@ impl Books {
         }
         for line in &mut lines {
             line.terms = match line.limit.terms(&self.chart, now) {
-                None if open => match self.open(&line.limit).await {
+                None if open => match Box::pin(self.open(&line.limit)).await {
                     Ok(terms) => Some(terms),
                     Err(Trouble::Deleted { .. }) => {
                         return Err(refuse(Reason::UnknownLimitKey(line.limit.key.clone())));
@@ -128,7 +125,7 @@ impl Books {
             };
             let short = match attempted {
                 Outcome::Granted(holds, cluster_ns) => return Ok(self.granted(request, &holds, cluster_ns)),
-                Outcome::Known => break self.again(request).await,
+                Outcome::Known => break Box::pin(self.again(request)).await,
                 Outcome::Burned(at) => {
                     failed[at] = failed[at].saturating_add(1);
                     burned += 1;
@@ -147,7 +144,7 @@ impl Books {
                 charges[short].is_charged = false;
                 continue;
             }
-            match self.explain_charges(charges).await {
+            match Box::pin(self.explain_charges(charges)).await {
                 Err(trouble) => break Err(trouble),
                 Ok(Some(refusal)) => break Err(Box::new(refusal)),
                 Ok(None) if retries < RETRIES_MAX => retries += 1,
