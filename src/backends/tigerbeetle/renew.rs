@@ -21,6 +21,7 @@ impl Books {
 
     async fn try_renew(&self, request: &Renew) -> Result<Result<Moment, LeaseError>, Trouble> {
         let Some(mut lease) = self.find_lease(request.lease_id).await? else { return Ok(Err(LeaseError::Finished)) };
+        let (begun_ns, mut is_news) = (self.session.cluster_ns(), false);
         for _ in 0..TRIES {
             let now_ns = self.session.cluster_ns();
             let slots: Vec<usize> = (0..lease.holds.len())
@@ -28,6 +29,10 @@ impl Books {
                 .collect();
             if !lease.is_live(now_ns) || slots.iter().any(|at| !lease.holds[*at].is_live(now_ns)) {
                 return Ok(Err(LeaseError::Finished));
+            }
+            let is_renewed = |hold: &Held| begun_ns + self.wanted_ns(hold, request) <= hold.expires_at_ns;
+            if is_news && slots.iter().all(|at| is_renewed(&lease.holds[*at])) {
+                return Ok(Ok(self.ends_at(lease))); // Somebody did the same since this was asked for.
             }
             let mut chain = Vec::with_capacity(2 * slots.len());
             for at in &slots {
@@ -46,7 +51,7 @@ impl Books {
                 Some((_, CreateTransferErrorKind::PendingTransferExpired)) => return Ok(Err(LeaseError::Finished)),
                 // Renewed or completed by somebody else meanwhile.
                 Some(_) => match self.read_lease(lease.id).await? {
-                    Some(read) => lease = read,
+                    Some(read) => (lease, is_news) = (read, true),
                     None => return Ok(Err(LeaseError::Finished)),
                 },
             }
@@ -62,15 +67,23 @@ impl Books {
         terms.is_none_or(|terms| terms.accounts.limit == hold.account)
     }
 
-    /// As long as is asked for; at most, and by default, the limit's own timeout; never shorter than before.
+    /// As long as is asked for; never shorter than before.
     fn seconds(&self, hold: &Held, request: &Renew, now_ns: u64) -> u32 {
+        let left = hold.expires_at_ns.saturating_sub(now_ns).div_ceil(NANOS_PER_SECOND);
+        u32::try_from(self.wanted_seconds(hold, request).max(left).max(1)).expect("a period of at most a hundred years")
+    }
+
+    fn wanted_ns(&self, hold: &Held, request: &Renew) -> u64 {
+        self.wanted_seconds(hold, request) * NANOS_PER_SECOND
+    }
+
+    /// What is asked for; at most, and by default, the limit's own timeout.
+    fn wanted_seconds(&self, hold: &Held, request: &Renew) -> u64 {
         let own = match self.charged_limit(hold).map(|(_, terms)| terms.standing.kind) {
             Some(Kind::Concurrency { timeout }) => timeout.get(),
             _ => hold.timeout_seconds.into(),
         };
-        let wanted = request.timeout.map_or(own, |timeout| timeout.get().min(own));
-        let left = hold.expires_at_ns.saturating_sub(now_ns).div_ceil(NANOS_PER_SECOND);
-        u32::try_from(wanted.max(left).max(1)).expect("a period of at most a hundred years")
+        request.timeout.map_or(own, |timeout| timeout.get().min(own))
     }
 
     fn renewed(
@@ -86,6 +99,11 @@ impl Books {
             let amount = lease.holds[*at].amount;
             lease.holds[*at] = Held { amount, ..held(&transfer).expect("a hold") };
         }
+        self.ends_at(lease)
+    }
+
+    /// Keeps what is known of a lease now, and says when its last hold ends.
+    fn ends_at(&self, lease: LeaseRecord) -> Moment {
         let ends_at = self.session.moment_of(lease.expires_at_ns());
         self.leases.put(lease);
         ends_at

@@ -3,6 +3,7 @@
 mod control;
 mod evicted;
 mod outages;
+mod replays;
 #[cfg(feature = "server")]
 mod served;
 mod storm;
