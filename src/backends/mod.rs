@@ -90,8 +90,9 @@ pub trait Backend: Send + Sync + 'static {
     /// A [`BackendError`] if whether it was done is unknown.
     fn apply(&self, registered: &Arc<Registered>) -> Reply<Result<Applied, BackendError>>;
 
-    /// Takes a definition out. Its leases end as they would have, and count nowhere.
-    fn remove(&self, pattern: &KeyPattern) -> Reply<Result<(), BackendError>>;
+    /// Takes a definition out. Its leases end as they would have, and count nowhere. One that this process never put in
+    /// force stays if the ledger has a newer one than this version.
+    fn remove(&self, pattern: &KeyPattern, version: u64) -> Reply<Result<(), BackendError>>;
 
     /// Grants all that is asked for, or charges nothing.
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>>;

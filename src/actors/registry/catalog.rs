@@ -40,6 +40,8 @@ pub enum Status {
     Active,
     /// Its capacity waits to be lowered.
     Decreasing,
+    /// It is deleted, and the ledger may not know. Only the registry's file says so.
+    Deleted,
 }
 
 impl Entry {
@@ -62,6 +64,8 @@ impl Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Catalog {
     entries: BTreeMap<String, Entry>,
+    /// Deleted entries that are still to be taken out of the ledger.
+    leaving: BTreeMap<String, Entry>,
     last_version: u64,
 }
 
@@ -72,7 +76,9 @@ impl Catalog {
         let mut catalog = Self::default();
         for entry in entries {
             catalog.last_version = catalog.last_version.max(entry.version);
-            catalog.entries.insert(entry.definition.pattern.to_string(), entry);
+            let is_deleted = entry.status == Status::Deleted;
+            let entries = if is_deleted { &mut catalog.leaving } else { &mut catalog.entries };
+            entries.insert(entry.definition.pattern.to_string(), entry);
         }
         catalog
     }
@@ -80,6 +86,11 @@ impl Catalog {
     /// The entries, in the order of their keys.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
+    }
+
+    /// Those that are deleted, and still to be taken out of the ledger.
+    pub(super) fn leaving(&self) -> impl Iterator<Item = &Entry> {
+        self.leaving.values()
     }
 
     /// How many there are.
@@ -104,6 +115,7 @@ impl Catalog {
         let Some(existing) = self.entries.get(&key) else {
             self.check_new(&definition, max)?;
             let entry = Entry::new(definition, None, self.next_version());
+            self.leaving.remove(&key);
             self.entries.insert(key, entry.clone());
             return Ok(entry);
         };
@@ -134,9 +146,21 @@ impl Catalog {
         Ok(entry.clone())
     }
 
-    /// Takes an entry out.
+    /// Takes an entry out. Until the ledger has done the same, that is kept in mind.
     pub(super) fn delete(&mut self, pattern: &KeyPattern) -> Option<Entry> {
-        self.entries.remove(pattern.as_str())
+        let (key, entry) = self.entries.remove_entry(pattern.as_str())?;
+        self.leaving.insert(key, Entry { status: Status::Deleted, ..entry.clone() });
+        Some(entry)
+    }
+
+    /// The version of a deleted entry that is still to be taken out of the ledger.
+    pub(super) fn version_leaving(&self, pattern: &KeyPattern) -> Option<u64> {
+        self.leaving.get(pattern.as_str()).map(|entry| entry.version)
+    }
+
+    /// The ledger does not follow a deleted entry any more.
+    pub(super) fn left(&mut self, pattern: &KeyPattern) -> Option<Entry> {
+        self.leaving.remove(pattern.as_str())
     }
 
     /// A ledger has applied the pending decrease of this version. Says whether that was news.
@@ -148,7 +172,9 @@ impl Catalog {
     }
 
     fn check_new(&self, definition: &Definition, max: usize) -> Result<(), RegistryError> {
-        if max <= self.entries.len() {
+        // What the ledger may still follow takes a place there.
+        let leaving = self.leaving.values().filter(|entry| entry.definition.pattern != definition.pattern);
+        if max <= self.entries.len() + leaving.count() {
             return Err(RegistryError::TooManyLimits { max });
         }
         // A key that is no template has a twin only in itself, and that is not here: it need not be looked for.
@@ -226,6 +252,22 @@ mod tests {
             (Status::Active, 3, None)
         );
         assert_eq!(catalog.applied(&pattern, lower.version), None);
+    }
+
+    #[test]
+    fn what_is_deleted_keeps_its_place_and_its_version_until_it_has_left() {
+        let mut catalog = Catalog::default();
+        let deleted = catalog.put(rolling("a", 10), 1).expect("accepted");
+        let pattern = deleted.definition.pattern.clone();
+        assert_eq!(catalog.delete(&pattern), Some(deleted));
+        assert_eq!((catalog.delete(&pattern), catalog.len(), catalog.version_leaving(&pattern)), (None, 0, Some(1)));
+        assert!(matches!(catalog.put(rolling("b", 10), 1), Err(RegistryError::TooManyLimits { .. })));
+        let mut again = Catalog::of(catalog.leaving().cloned());
+        assert_eq!(again, catalog);
+        assert_eq!(again.put(rolling("a", 10), 1).expect("in its own place").version, 2);
+        assert_eq!(again.version_leaving(&pattern), None);
+        assert!(catalog.left(&pattern).is_some());
+        catalog.put(rolling("b", 10), 1).expect("there is room");
     }
 
     #[test]

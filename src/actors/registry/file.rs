@@ -107,7 +107,7 @@ impl RegistryFile {
     }
 
     fn write_to(&self, path: &Path, catalog: &Catalog) -> io::Result<()> {
-        let entries: Vec<&Entry> = catalog.entries().collect();
+        let entries: Vec<&Entry> = catalog.entries().chain(catalog.leaving()).collect();
         let mut text = serde_json::to_vec_pretty(&entries)?;
         text.push(b'\n');
         if FILE_BYTES_MAX < text.len() as u64 {
@@ -159,8 +159,10 @@ pub(super) fn parse(text: &str, path: &str) -> Result<Catalog, StoreError> {
             StoreError::new(&place, problems.join(", "), hints.join(", "))
         })?;
         let pattern = &entry.definition.pattern;
-        let is_twin = |other: &&Entry| other.definition.pattern.same_shape(pattern);
-        if let Some(twin) = entries.iter().filter(|_| pattern.is_template()).find(is_twin) {
+        let is_deleted = |entry: &Entry| entry.status == Status::Deleted;
+        let is_twin = |other: &&Entry| !is_deleted(other) && other.definition.pattern.same_shape(pattern);
+        let may_have_twin = pattern.is_template() && !is_deleted(&entry);
+        if let Some(twin) = entries.iter().filter(|_| may_have_twin).find(is_twin) {
             let problem = format!("covers the same keys as `{}`", twin.definition.pattern);
             return Err(StoreError::new(place, problem, KEEP_ONE));
         }
@@ -181,7 +183,9 @@ fn check(fields: EntryFields, version: u64) -> Result<Entry, Vec<Mistake>> {
     if VERSION_MAX < version {
         return Err(vec![Mistake::new("version", format!("is {version}"), format!("use at most {VERSION_MAX}"))]);
     }
-    Ok(Entry::new(definition, pending_decrease_to, version))
+    let entry = Entry::new(definition, pending_decrease_to, version);
+    let is_deleted = fields.status == Some(Status::Deleted);
+    Ok(if is_deleted { Entry { status: Status::Deleted, ..entry } } else { entry })
 }
 
 #[cfg(test)]

@@ -23,10 +23,7 @@ const PUT_TRIES: usize = 3;
 
 /// Saves a definition and puts it in force. It is the newest, whatever the ledger knows: that is what its author wants.
 pub(super) async fn put(runtime: &Runtime, definition: Definition) -> Result<LimitState, RegistryError> {
-    // What is deleted and not yet taken out of the ledger takes a place there.
-    let leftovers = runtime.store.leftovers();
-    let take = move |max: usize| max.saturating_sub(leftovers);
-    let mut entry = runtime.store.change(move |catalog, max| catalog.put(definition, take(max))).await?;
+    let mut entry = runtime.store.change(move |catalog, max| catalog.put(definition, max)).await?;
     let pattern = entry.definition.pattern.clone();
     for tries_left in (0..PUT_TRIES).rev() {
         match apply(runtime, &entry).await {
@@ -123,9 +120,10 @@ async fn apply(runtime: &Runtime, entry: &Entry) -> Result<Applied, BackendError
     applied
 }
 
-/// Takes a definition that is no longer saved out of the ledger.
+/// Takes a definition that was deleted out of the ledger.
 async fn take_out(runtime: &Runtime, pattern: &KeyPattern) -> Result<(), BackendError> {
-    if let Err(error) = answer(runtime.backend.remove(pattern)).await {
+    let Some(version) = runtime.store.version_leaving(pattern) else { return Ok(()) };
+    if let Err(error) = answer(runtime.backend.remove(pattern, version)).await {
         runtime.store.standings().defer(pattern, error.0.clone());
         return Err(error);
     }
@@ -134,7 +132,17 @@ async fn take_out(runtime: &Runtime, pattern: &KeyPattern) -> Result<(), Backend
         Some(key) => runtime.limiters.undefine(&key),
         None => runtime.limiters.wake_all(),
     }
+    forget(runtime, pattern).await;
     Ok(())
+}
+
+/// Records that a deleted definition is out of the ledger. Where that fails it is taken out once more, which changes
+/// nothing.
+async fn forget(runtime: &Runtime, pattern: &KeyPattern) {
+    let gone = pattern.clone();
+    if let Err(error) = runtime.store.change(move |catalog, _| Ok(catalog.left(&gone))).await {
+        tracing::warn!(key = %pattern, %error, "could not record that a limit was taken out of the ledger");
+    }
 }
 
 /// Records that a capacity was lowered. Where that fails it is in force all the same: a restart lowers it again.

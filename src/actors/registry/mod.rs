@@ -12,7 +12,6 @@ mod ledger;
 mod standing;
 mod store;
 
-use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ pub use file::StoreError;
 pub(crate) use store::Store;
 
 use super::runtime::Runtime;
-use crate::backends::{BackendError, DefinitionTotals};
+use crate::backends::BackendError;
 use crate::policy::{Backoff, Definition, KeyPattern, LimitState};
 
 /// The most messages queued for the registry.
@@ -79,10 +78,8 @@ impl Actor for Registry {
         // Waits for a save that an earlier incarnation left behind.
         let entries = runtime.store.settled_entries().await;
         let mut patterns: Vec<_> = entries.into_iter().map(|entry| entry.definition.pattern).collect();
-        // What was deleted by an incarnation that died before the ledger knew.
-        let saved: HashSet<_> = patterns.iter().cloned().collect();
-        let followed = runtime.backend.totals().definitions.into_iter().map(|DefinitionTotals { pattern, .. }| pattern);
-        patterns.extend(followed.filter(|pattern| !saved.contains(pattern)));
+        // What was deleted by an incarnation, or a process, that died before the ledger knew.
+        patterns.extend(runtime.store.leaving());
         let mut state = RegistryState { runtime, failures: 0, timer: None };
         let caught_up = ledger::catch_up(&state.runtime, patterns).await;
         state.try_again_later(&myself, caught_up);

@@ -94,11 +94,14 @@ impl Store {
         self.standings().due().take(count).cloned().collect()
     }
 
-    /// How many of those that are due are to be taken out of the ledger.
-    pub(super) fn leftovers(&self) -> usize {
-        let due = self.due(usize::MAX);
-        let catalog = self.catalog();
-        due.iter().filter(|pattern| catalog.get(pattern).is_none()).count()
+    /// Those that are deleted, and still to be taken out of the ledger.
+    pub(super) fn leaving(&self) -> Vec<KeyPattern> {
+        self.catalog().leaving().map(|entry| entry.definition.pattern.clone()).collect()
+    }
+
+    /// The version of one of them.
+    pub(super) fn version_leaving(&self, pattern: &KeyPattern) -> Option<u64> {
+        self.catalog().version_leaving(pattern)
     }
 
     /// Changes the definitions, on disk first. Waits for the disk where blocking is allowed, and in turn, so that a

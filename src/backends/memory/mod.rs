@@ -69,7 +69,7 @@ impl Backend for MemoryLedger {
         Reply::Now(self.locked(|ledger, now| ledger.limits.apply(registered, now)))
     }
 
-    fn remove(&self, pattern: &KeyPattern) -> Reply<Result<(), BackendError>> {
+    fn remove(&self, pattern: &KeyPattern, _: u64) -> Reply<Result<(), BackendError>> {
         Reply::Now(self.locked(|ledger, now| {
             let gone = ledger.limits.remove(pattern, now);
             ledger.freed.extend(gone);

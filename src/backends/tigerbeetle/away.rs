@@ -36,12 +36,12 @@ impl Away {
                 let share = Registered { definition, version: registered.version };
                 let _ = now(self.shares.apply(&Arc::new(share)));
             }
-            None => self.remove(&registered.definition.pattern),
+            None => self.remove(&registered.definition.pattern, registered.version),
         }
     }
 
-    pub(super) fn remove(&self, pattern: &KeyPattern) {
-        let _ = now(self.shares.remove(pattern));
+    pub(super) fn remove(&self, pattern: &KeyPattern, version: u64) {
+        let _ = now(self.shares.remove(pattern, version));
     }
 
     /// Decides without the ledger, which is away because of `why`.

@@ -107,8 +107,8 @@ impl Backend for TigerBeetleLedger {
         })
     }
 
-    fn remove(&self, pattern: &KeyPattern) -> Reply<Result<(), BackendError>> {
-        self.away.remove(pattern);
+    fn remove(&self, pattern: &KeyPattern, version: u64) -> Reply<Result<(), BackendError>> {
+        self.away.remove(pattern, version);
         if let Some(removed) = self.books.limits.remove(pattern) {
             for (limit, is_watched) in &removed.limits {
                 if *is_watched {
@@ -120,7 +120,14 @@ impl Backend for TigerBeetleLedger {
             self.retiring.put(pattern, removed);
         }
         let (books, retiring, pattern) = (Arc::clone(&self.books), Arc::clone(&self.retiring), pattern.clone());
-        self.administer(async move { retiring.carry_out(&books, &pattern).await })
+        let is_known = retiring.has(&pattern);
+        self.administer(async move {
+            if is_known {
+                retiring.carry_out(&books, &pattern).await
+            } else {
+                books.retire_unless_newer(&pattern, version).await
+            }
+        })
     }
 
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {

@@ -8,7 +8,7 @@ use super::books::{Books, Trouble, Written};
 use super::chart::{Code, LimitAccounts};
 use super::definition_log::{self, Entry, Found, Standing, Step, Wanted, next_step};
 use super::limit::{Limit, Terms};
-use crate::policy::Kind;
+use crate::policy::{KeyPattern, Kind};
 
 /// How often another server may be faster before this one gives up for now.
 pub(super) const TRIES: usize = 16;
@@ -131,6 +131,16 @@ impl Books {
             }
         }
         Err(Trouble::Fault("the limit changes faster than it can be deleted".to_owned()))
+    }
+
+    /// The same for a definition that an earlier process was to take out: this one does not know its limits.
+    pub(super) async fn retire_unless_newer(&self, pattern: &KeyPattern, version: u64) -> Result<(), Trouble> {
+        let key = pattern.as_key();
+        let hash = key.as_ref().map_or_else(|| self.chart.ids.pattern(pattern), |key| self.chart.ids.key(key));
+        match self.standing(hash).await? {
+            Some(standing) if standing.version <= version => self.retire(hash, version, key.is_some()).await,
+            _ => Ok(()),
+        }
     }
 
     fn opened(&self, limit: &Limit, standing: Standing) -> Terms {

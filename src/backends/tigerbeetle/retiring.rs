@@ -26,6 +26,11 @@ impl Retiring {
         self.lock().entry(pattern.clone()).or_insert((removed.version, Vec::new())).1.extend(limits);
     }
 
+    /// Whether something of it is still to be written.
+    pub(super) fn has(&self, pattern: &KeyPattern) -> bool {
+        self.lock().contains_key(pattern)
+    }
+
     /// It is defined again: its limits go on.
     pub(super) fn forget(&self, pattern: &KeyPattern) {
         self.lock().remove(pattern);

@@ -85,7 +85,7 @@ impl Harness {
     }
 
     pub(crate) async fn remove(&self, text: &str) {
-        self.backend.remove(&pattern(text)).get().await.expect("removed");
+        self.backend.remove(&pattern(text), u64::MAX).get().await.expect("removed");
     }
 
     pub(crate) async fn send(&self, request: &Reserve) -> Result<LeaseId, Refusal> {

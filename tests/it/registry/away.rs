@@ -1,9 +1,11 @@
 //! A ledger that is away: nothing that was saved is lost, and it is put in force by itself.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tollgate::Tollgate;
 use tollgate::actors::RegistryError;
+use tollgate::backends::{Backend, Registered};
 
 use super::{capacity, end, pattern, rolling, saved, start};
 use crate::support::remote::{Line, Remote};
@@ -69,7 +71,8 @@ async fn changes_are_saved_while_it_is_away_and_made_when_it_is_back() {
         ))
     );
     tollgate.put_limit(rolling("c", 10)).await.expect_err("it is away");
-    assert_eq!(saved(directory.path()).len(), 2, "`a` and `c`");
+    let states = saved(directory.path()).into_iter().map(|entry| entry["status"].clone()).collect::<Vec<_>>();
+    assert_eq!(states, ["active", "active", "deleted"], "`a`, `c`, and `b`, which is to be taken out");
     assert_eq!(missing(&tollgate), 3);
     sleep_ms(10_000).await;
 
@@ -78,6 +81,36 @@ async fn changes_are_saved_while_it_is_away_and_made_when_it_is_back() {
     sleep_ms(2_500).await;
     let capacities = [capacity(&tollgate, "a").await, capacity(&tollgate, "b").await, capacity(&tollgate, "c").await];
     assert_eq!((capacities, missing(&tollgate)), ([Some(20), None, Some(10)], 0));
+    assert_eq!(saved(directory.path()).len(), 2, "`b` is forgotten");
+}
+
+#[tokio::test]
+async fn what_was_deleted_while_it_was_away_is_taken_out_after_a_restart() {
+    let (directory, remote) = (tempfile::tempdir().expect("a directory"), Remote::default());
+    let before = start_remote(directory.path(), &remote).await;
+    for key in ["a", "t:{x}"] {
+        before.put_limit(rolling(key, 10)).await.expect("it is taken");
+    }
+    remote.set(Line::Away);
+    for key in ["a", "t:{x}"] {
+        before.delete_limit(&pattern(key)).await.expect_err("it is away");
+    }
+    end(&before).await;
+
+    let remote = Remote::default();
+    let (ledger, there) = (remote.ledger(), remote.clone());
+    let builder = Tollgate::builder().data_dir(directory.path()).ledger(move |clock, observer| {
+        let ledger = ledger(clock, observer);
+        for (key, version) in [("a", 1), ("t:{x}", 2)] {
+            let registered = Arc::new(Registered { definition: rolling(key, 10), version });
+            drop(there.far().apply(&registered));
+        }
+        ledger
+    });
+    let tollgate = within(20, builder.start()).await.expect("it starts");
+    assert_eq!((capacity(&tollgate, "a").await, capacity(&tollgate, "t:1").await), (None, None));
+    assert_eq!((saved(directory.path()).len(), missing(&tollgate)), (0, 0));
+    end(&tollgate).await;
 }
 
 #[tokio::test(start_paused = true)]

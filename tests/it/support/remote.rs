@@ -138,8 +138,8 @@ impl Backend for Remote {
         self.ask(|far| far.apply(registered))
     }
 
-    fn remove(&self, pattern: &KeyPattern) -> Reply<Result<(), BackendError>> {
-        self.ask(|far| far.remove(pattern))
+    fn remove(&self, pattern: &KeyPattern, version: u64) -> Reply<Result<(), BackendError>> {
+        self.ask(|far| far.remove(pattern, version))
     }
 
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {

@@ -20,7 +20,7 @@ async fn a_deletion_is_newer_than_what_it_deletes_everywhere() {
             assert_eq!(member.put(concurrency("c", 1, 600), 5).await, ACTIVE);
         }
         other.grant(&[("c", 1)]).await;
-        one.ledger.remove(&pattern("c")).get().await.expect("the ledger answers");
+        one.ledger.remove(&pattern("c"), 5).get().await.expect("the ledger answers");
         let refused = async || other.reserve(&request(&[("c", 1)])).await.expect_err("never granted anew").reason;
         while !matches!(refused().await, Reason::UnknownLimitKey(_)) {}
         assert_eq!(other.put(concurrency("c", 1, 600), 5).await, Applied::Superseded { version: 5 });
