@@ -21,6 +21,9 @@ pub const CLIENT_TOKEN_VARIABLE: &str = "TOLLGATE_CLIENT_TOKEN";
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
+/// No setting, but where a test lets the process die.
+const CRASH_AT: &str = "TOLLGATE_CRASH_AT";
+
 impl Environment {
     /// Those of this process.
     #[must_use]
@@ -35,8 +38,10 @@ impl Environment {
     }
 
     fn collect(pairs: impl Iterator<Item = (String, OsString)>) -> Self {
-        let is_ours =
-            |name: &str, value: &OsString| name.starts_with(VARIABLE_PREFIX) && !is_of_kubernetes(name, value);
+        let is_crash_point = |name: &str| cfg!(feature = "crash-points") && name == CRASH_AT;
+        let is_ours = |name: &str, value: &OsString| {
+            name.starts_with(VARIABLE_PREFIX) && !is_of_kubernetes(name, value) && !is_crash_point(name)
+        };
         Self(pairs.filter(|(name, value)| is_ours(name, value)).collect())
     }
 

@@ -104,13 +104,22 @@ pub(crate) struct Server {
 
 impl Server {
     /// Runs `command` until it serves.
-    pub(crate) async fn start(mut command: Command) -> Self {
+    pub(crate) async fn start(command: Command) -> Self {
+        let started = Self::start_unless_it_ends(command).await;
+        started.unwrap_or_else(|ended| panic!("it ended before it served:\n{}", ended.stderr))
+    }
+
+    /// The same for one that may end before it serves.
+    pub(crate) async fn start_unless_it_ends(mut command: Command) -> Result<Self, Ended> {
         let mut process = command.spawn().expect("it runs");
         let log = Arc::new(Log::default());
         let log_reader = tokio::spawn(Arc::clone(&log).read(process.stderr.take().expect("it is piped")));
-        let line = log.line("serving").await;
+        let Some(line) = log.line_before_its_end("serving").await else {
+            let address = SocketAddr::from(([0, 0, 0, 0], 0)); // It has none.
+            return Err(Self { process, log, log_reader, address }.ended().await);
+        };
         let address = line["address"].as_str().and_then(|address| address.parse().ok()).expect("an address");
-        Self { process, log, log_reader, address }
+        Ok(Self { process, log, log_reader, address })
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -175,6 +184,14 @@ struct LogState {
     searched: usize,
 }
 
+/// Whether a line is in a log.
+enum Search {
+    Found(Value),
+    NotYet,
+    /// It is not, and never will be.
+    IsOver,
+}
+
 impl Log {
     async fn read(self: Arc<Self>, stderr: ChildStderr) {
         let mut lines = BufReader::new(stderr).lines();
@@ -189,12 +206,19 @@ impl Log {
     }
 
     async fn line(&self, message: &str) -> Value {
+        let line = self.line_before_its_end(message).await;
+        line.unwrap_or_else(|| panic!("the process ended, and `{message}` is not in its log:\n{}", self.text()))
+    }
+
+    /// `None` if the process ends without such a line.
+    async fn line_before_its_end(&self, message: &str) -> Option<Value> {
         let found = async {
             loop {
-                if let Some(line) = self.search(message) {
-                    return line;
+                match self.search(message) {
+                    Search::Found(line) => return Some(line),
+                    Search::IsOver => return None,
+                    Search::NotYet => tokio::time::sleep(Duration::from_millis(2)).await,
                 }
-                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(PATIENCE_SECONDS), found)
@@ -202,16 +226,15 @@ impl Log {
             .unwrap_or_else(|_| panic!("`{message}` is not in the log:\n{}", self.text()))
     }
 
-    fn search(&self, message: &str) -> Option<Value> {
+    fn search(&self, message: &str) -> Search {
         let mut state = self.0.lock().expect("no panic");
         while let Some(line) = state.lines.get(state.searched) {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
             state.searched += 1;
             if line["message"].as_str().is_some_and(|text| text.starts_with(message)) {
-                return Some(line);
+                return Search::Found(line);
             }
         }
-        assert!(!state.is_over, "the process ended, and `{message}` is not in its log:\n{}", state.lines.join("\n"));
-        None
+        if state.is_over { Search::IsOver } else { Search::NotYet }
     }
 }

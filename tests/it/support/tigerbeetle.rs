@@ -57,6 +57,12 @@ impl Shared {
         self.ledger
     }
 
+    /// One more of these.
+    #[cfg(all(feature = "crash-points", feature = "server"))]
+    pub(crate) fn another_ledger(&self) -> u32 {
+        LEDGERS.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(crate) fn settings(&self) -> TigerBeetleSettings {
         TigerBeetleSettings { ledger: self.ledger, ..self.server.settings() }
     }

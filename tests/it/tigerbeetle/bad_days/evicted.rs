@@ -28,7 +28,11 @@ impl Observer for Nobody {
 
 /// A client of somebody else that has had an answer.
 pub(super) async fn stranger(server: &Server) -> Client {
-    let addresses: Vec<_> = server.addresses().iter().map(SocketAddr::to_string).collect();
+    stranger_at(server.addresses()).await
+}
+
+pub(super) async fn stranger_at(addresses: &[SocketAddr]) -> Client {
+    let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
     let client = Client::new(0, addresses.join(",")).expect("a client");
     within(60, client.lookup_accounts(vec![1])).await.expect("an answer");
     client
