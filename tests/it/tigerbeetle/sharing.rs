@@ -113,6 +113,10 @@ async fn a_lease_has_no_home() {
             assert_eq!(renewed, Err(LeaseError::Finished));
             assert_eq!(member.reserve(&asked).await.expect_err("over").reason, Reason::LeaseFinished);
         }
+        let tokens = one.grant(&[("r", 1)]).await;
+        other.complete(tokens, &[]).await;
+        let renewed = one.ledger.renew(&Renew { lease_id: tokens, timeout: None }).get().await;
+        assert_eq!(renewed, Err(LeaseError::Finished), "also without a slot to renew");
     })
     .await;
 }
