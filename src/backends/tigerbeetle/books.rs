@@ -142,7 +142,7 @@ impl Books {
         }
         let chain_at = prelude.len();
         prelude.extend_from_slice(chain);
-        let answer = self.session.create_transfers_with_others(prelude).await?;
+        let answer = self.session.create_transfers(prelude).await?;
         // What failed with the one that failed is not named twice; what comes before the chain may fail by itself.
         let is_cause = |(at, kind): &&(usize, CreateTransferErrorKind)| {
             chain_at <= *at && !matches!(kind, CreateTransferErrorKind::LinkedEventFailed)

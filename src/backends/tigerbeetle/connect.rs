@@ -143,7 +143,6 @@ fn started(settings: &TigerBeetleSettings, clock: Clock) -> Result<Session, Conn
         vitals,
         client: RwLock::new(Some(client)),
         recovery: Mutex::new(Recovery::new(settings.addresses.len(), now)),
-        gathering: Mutex::default(),
         cluster_id: settings.cluster_id,
         addresses: settings.addresses.clone(),
         deadline: settings.deadline,

@@ -21,7 +21,6 @@ mod dial;
 mod ending;
 mod finding;
 mod following;
-mod gathering;
 mod ids;
 mod in_time;
 mod lease;

@@ -15,7 +15,6 @@ use super::answer::{Answer, SessionError, account_failures, decoded, transfer_fa
 use super::call::Answering;
 use super::client::Client;
 use super::crash_point::Change;
-use super::gathering::Gathering;
 use super::recovery::Recovery;
 use super::vitals::Vitals;
 use crate::backends::{Health, SessionStatus};
@@ -34,7 +33,6 @@ pub struct Session {
     /// `None` once the session is closed.
     pub(super) client: RwLock<Option<Client>>,
     pub(super) recovery: Mutex<Recovery>,
-    pub(super) gathering: Mutex<Gathering>,
     pub(super) cluster_id: u128,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) deadline: Duration,
@@ -183,7 +181,7 @@ impl Session {
     }
 
     /// Holds the client only while a packet is handed over.
-    pub(super) fn with_client<T>(&self, use_it: impl FnOnce(&Client) -> T) -> Result<T, SessionError> {
+    fn with_client<T>(&self, use_it: impl FnOnce(&Client) -> T) -> Result<T, SessionError> {
         let client = self.client();
         client.as_ref().map(use_it).ok_or_else(|| SessionError::Away("the session was closed".to_owned()))
     }
