@@ -97,3 +97,9 @@ fn end(lease_id: LeaseId) -> Completion {
 fn end_with(lease_id: LeaseId, actuals: &[(&str, u64)]) -> Completion {
     Complete { lease_id, actuals: used(actuals) }.into()
 }
+
+#[cfg(all(feature = "server", feature = "http-client"))]
+#[expect(clippy::disallowed_methods, reason = "a host reads its own clock")]
+fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}

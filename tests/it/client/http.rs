@@ -5,14 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tollgate::Wait;
 use tollgate::client::{Attempt, BaseUrl, Batcher, HttpLimiter, Limiter, RemoteSettings};
 use tollgate::config::Secret;
 use tollgate::policy::{LeaseError, Reason, Reserve};
 
 use super::fake::{Asked, Fake};
-use super::{PATIENCE_SECONDS, attempt, end, remote};
+use super::{PATIENCE_SECONDS, attempt, end, now, remote};
 use crate::support::{request, within};
 
 fn limiter(address: std::net::SocketAddr, timeout: Duration, token: Option<&str>) -> HttpLimiter {
@@ -52,7 +51,7 @@ async fn an_answer_that_is_late_or_missing_leaves_the_outcome_unknown() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = silent.local_addr().expect("an address");
     let patient = limiter(address, Duration::from_secs(60), None);
-    let start = Instant::now();
+    let start = now();
     let told = reason(&patient, attempt(&[("rpm", 1)]).by(start + Duration::from_millis(80))).await;
     assert!(
         matches!(&told, Reason::BackendError(text) if text.starts_with(&format!("`http://{address}` did not answer within "))),
@@ -66,7 +65,7 @@ async fn an_answer_that_is_late_or_missing_leaves_the_outcome_unknown() {
     assert_eq!(reason(&short, attempt(&[("rpm", 1)])).await, told);
     let error = short.complete(end(tollgate::policy::LeaseId::generate())).await;
     assert_eq!(error, Err(LeaseError::Backend(format!("`http://{address}` did not answer within 50 ms"))));
-    let deadline = Instant::now() + Duration::from_millis(80);
+    let deadline = now() + Duration::from_millis(80);
     let late = patient.acquire(attempt(&[("rpm", 1)]).by(deadline), Wait::at_most(Duration::from_secs(60))).await;
     assert!(matches!(late.expect_err("late").reason, Reason::BackendError(_)));
     drop(silent);
@@ -199,7 +198,7 @@ async fn the_earliest_deadline_of_a_batch_is_that_of_all() {
     let batcher =
         Batcher::new(std::sync::Arc::new(limiter(fake.address, Duration::from_secs(60), None)), &Default::default());
     batcher.reserve(attempt(&[("rpm", 1)])).await.expect("it is granted");
-    let start = Instant::now();
+    let start = now();
     let attempts = vec![attempt(&[("rpm", 1)]), attempt(&[("rpm", 1)]).by(start + Duration::from_millis(80))];
     let answers = within(PATIENCE_SECONDS, batcher.reserve_batch(attempts)).await;
     assert!(answers.iter().all(|answer| matches!(answer.as_ref().expect_err("late").reason, Reason::BackendError(_))));

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tollgate::client::{Batcher, Limiter, acquire_until, reserve_until};
 use tollgate::policy::{Grant, Priority, Refusal, Reserve};
 
-use super::{PATIENCE_SECONDS, end_with, remote};
+use super::{PATIENCE_SECONDS, end_with, now, remote};
 use crate::support::server::{Home, Server, tollgate};
 use crate::support::{request, sleep_ms, within};
 
@@ -44,7 +44,7 @@ async fn check(wrap: fn(Arc<dyn Limiter>) -> Arc<dyn Limiter>, ask: Ask) {
     for _ in 0..JOBS {
         let (limiter, done) = (Arc::clone(&limiter), Arc::clone(&done));
         jobs.spawn(async move {
-            let deadline = Instant::now() + Duration::from_secs(PATIENCE_SECONDS);
+            let deadline = now() + Duration::from_secs(PATIENCE_SECONDS);
             let grant = ask(&limiter, request(&[("slots", 1), ("rpm", 3)]), deadline).await.expect("in time");
             sleep_ms(3).await;
             // Best effort: a lease of the server that was killed is gone with it.
