@@ -53,6 +53,12 @@ impl Clock {
     }
 }
 
+/// How long it is until `deadline`; zero when it has passed.
+#[must_use]
+pub fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
 fn wall_unix_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)

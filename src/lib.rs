@@ -55,6 +55,7 @@
 //! - [`actors`]: the tree of supervised actors, and the shared state that outlives them.
 //! - [`tollgate`]: the handle a host holds.
 //! - [`call`]: the guarded call, as a function, as hooks, as a layer of `tower`.
+//! - [`client`]: what a host holds that does not care where its Tollgate runs.
 //! - [`config`]: TOML and environment variables, checked.
 //! - `api`, `cli`: the HTTP face and the command line, with the feature `server`.
 //! - [`clock`]: the only place that reads clocks.
@@ -68,6 +69,8 @@ pub mod actors;
 pub mod tollgate;
 
 pub mod call;
+
+pub mod client;
 
 pub mod config;
 
