@@ -100,14 +100,14 @@ pub struct ExecuteError {
 #[derive(Debug)]
 enum Failed {
     NeverRan,
-    Ran(Used),
+    Ran(Box<Used>),
 }
 
 impl ExecuteError {
     /// The call ran, or may have: nothing is given back but what [`Self::used`] says.
     pub fn failed(error: impl Into<BoxError>) -> Self {
         let report = Some(CallReport::new(Outcome::failed(Fault::Other)));
-        Self { error: error.into(), used: Failed::Ran(Used { actuals: Amounts::default(), report }) }
+        Self { error: error.into(), used: Failed::Ran(Box::new(Used { actuals: Amounts::default(), report })) }
     }
 
     /// The provider was not called, and knows nothing of it: everything is given back.
