@@ -1,5 +1,5 @@
-//! What the scheduler adds to a job: jobs a second and allocations over four limits, against the same taken by hand in a
-//! task of its own; what a waiting job weighs; and a million jobs through a bounded queue.
+//! What the scheduler adds to a job: jobs a second and allocations over four limits, against the same taken by hand in
+//! a task of its own; what a waiting job weighs; and a million jobs through a bounded queue.
 
 mod support;
 
@@ -144,7 +144,8 @@ fn waiting(options: Options, runtime: &tokio::runtime::Runtime) {
     let bytes = runtime.block_on(async {
         let bounds = ScheduleBounds { jobs_max: jobs, jobs_per_queue_max: jobs, ..ScheduleBounds::default() };
         let bounds = ScheduleBounds { running_max: 1, ..bounds };
-        let scheduler = Scheduler::builder(Arc::new(NoopLimiter)).bounds(bounds).start().await.expect("a scheduler");
+        let scheduler =
+            Scheduler::builder(Arc::new(NoopLimiter::new())).bounds(bounds).start().await.expect("a scheduler");
         let (upstreams, amounts) = (upstreams(), amounts());
         let hanging = |_: Run| async { std::future::pending::<Result<Executed<u64>, ExecuteError>>().await };
         let _running = scheduler.submit(Job::new(upstreams[0].clone(), amounts.clone(), hanging)).expect("room");
@@ -164,7 +165,7 @@ fn waiting(options: Options, runtime: &tokio::runtime::Runtime) {
 fn million(options: Options, runtime: &tokio::runtime::Runtime) {
     let tenth = options.or_quick(100_000, 1_000);
     let (grown, seconds) = runtime.block_on(async {
-        let scheduler = start_scheduler(Arc::new(NoopLimiter)).await;
+        let scheduler = start_scheduler(Arc::new(NoopLimiter::new())).await;
         let start = now();
         put_through(&scheduler, tenth).await;
         let region = Region::new(ALLOCATOR);

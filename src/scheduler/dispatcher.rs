@@ -2,8 +2,8 @@
 //! Owns: the timer of the schedule, and the right to give turns. The schedule itself outlives it.
 //! Parent: the scheduler's supervisor. Restarts: yes, with backoff. Lost on restart: its timer, which it sets again at
 //! once. Jobs under way go on without it.
-//! Bound: one wake-up and one tick at a time. Talks to: nobody; it starts a task for each job that has its turn, as many
-//! at once as the schedule lets run.
+//! Bound: one wake-up and one tick at a time. Talks to: nobody; it starts a task for each job that has its turn, as
+//! many at once as the schedule lets run.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let scheduler = Scheduler::builder(Arc::new(NoopLimiter)).start().await?;
+//! let scheduler = Scheduler::builder(Arc::new(NoopLimiter::new())).start().await?;
 //! let tokens = Key::parse("openai:gpt-4o:tpm")?;
 //! let needs = Amounts::to_reserve([(tokens.clone(), 600)])?;
 //! let call = |run: Run| async move {

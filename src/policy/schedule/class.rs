@@ -54,7 +54,7 @@ impl Class {
         match self.lanes.get_mut(tenant) {
             Some(lane) => {
                 let name = self.rotation.remove(&lane.turn).expect("every lane has its turn");
-                // The turns it had in the round that it is moved out of are given up: it gets them when it is last again.
+                // What it had left of a later round is given up: it gets its turns anew when it is last again.
                 lane.turns_left = if lane.turn == first + 1 { lane.turns_left + 1 } else { 1 };
                 lane.turn = first;
                 self.rotation.insert(first, name);

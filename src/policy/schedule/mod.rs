@@ -1,5 +1,5 @@
 //! The jobs of a scheduler: which one is tried next, and what becomes of each. There is a queue for each model of each
-//! provider; queues that are ready take turns, and one that was refused waits alone. Inside a queue priorities go first,
+//! provider; queues that are ready take turns, and one that was refused waits alone. Inside a queue priorities go first
 //! as they do in a [`Line`](super::Line), and tenants take turns.
 
 mod bounds;

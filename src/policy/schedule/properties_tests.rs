@@ -237,8 +237,7 @@ proptest! {
         prop_assert!(schedule.queues().next().is_none());
     }
 
-    /// Nobody starves: with one queue that grants everything, whoever is there is served within a bounded number of turns
-    /// of others, whatever else comes.
+    /// Nobody starves: whoever is there is served within a bounded number of turns of others, whatever else comes.
     #[test]
     fn whoever_waits_is_served_while_more_urgent_jobs_keep_coming(flood in 1..5_usize, weight in 1..4_u32) {
         let mut turns = Turns { aging: Duration::from_secs(1), ..Turns::default() };
