@@ -31,7 +31,7 @@ pub use status::ActorStatus;
 
 pub(crate) use breakers::Gate;
 pub(crate) use finish::Granted;
-pub(crate) use registry::Store;
+pub(crate) use registry::{Store, read_definitions};
 pub(crate) use root::Root;
 pub(crate) use runtime::Runtime;
 pub(crate) use supervision::{Children, ended as supervision_ended};

@@ -49,7 +49,8 @@ pub struct Attempt {
     /// What is asked for.
     pub request: Reserve,
     /// When an answer is of no more use. It shortens the time that an answer across a network may take: at the deadline
-    /// it is [`Reason::BackendError`]. A Tollgate in this process answers at once, or by the deadline of its ledger.
+    /// it is [`Reason::BackendError`], and its id is used up. A Tollgate in this process answers at once, or by the
+    /// deadline of its ledger.
     ///
     /// [`Reason::BackendError`]: crate::policy::Reason::BackendError
     pub deadline: Option<Instant>,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attempt, Completion, Limiter, LocalLimiter, NoopLimiter};
-use crate::policy::{Amounts, Complete, DefinitionFields, LeaseError, Reason, Renew, Reserve, Seconds};
+use crate::clock::Clock;
+use crate::policy::{Amounts, Complete, DefinitionFields, LeaseError, Moment, Reason, Renew, Reserve, Seconds};
 use crate::{Tollgate, Wait};
 
 async fn two_at_once() -> LocalLimiter {
@@ -45,12 +46,12 @@ async fn what_is_reserved_is_held_until_it_is_completed_by_its_id() {
 async fn a_wait_ends_at_the_deadline() {
     let limiter = two_at_once().await;
     limiter.reserve(attempt(2)).await.expect("there is room");
-    let start = tokio::time::Instant::now();
-    let deadline = start + Duration::from_secs(3);
+    let clock = Clock::start();
+    let deadline = clock.instant_of(Moment::START.after(Duration::from_secs(3)));
     let wait = Wait::at_most(Duration::from_secs(30));
     let refusal = limiter.acquire(attempt(1).by(deadline), wait).await.expect_err("it is taken for a minute");
     assert_eq!(refusal.reason, Reason::Denied);
-    assert!(start.elapsed() <= Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(clock.now() <= Moment::START.after(Duration::from_secs(3)), "{:?}", clock.now());
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,18 +27,19 @@ struct Entry {
     definition: Option<Definition>,
 }
 
-/// Reads every definition, and compares them.
-pub(super) fn read_limits(root: &mut Section<'_, '_>, max_limits: usize, has_preset: bool) -> Vec<Definition> {
-    let entries = root.tables("limits", read_entry);
-    report_twins(root, &entries);
+/// Reads every definition in the array `limits` of `parent`, and compares them.
+pub(super) fn read_limits(parent: &mut Section<'_, '_>, max_limits: usize, has_preset: bool) -> Vec<Definition> {
+    let entries = parent.tables("limits", read_entry);
+    report_twins(parent, &entries);
     if has_preset {
-        report_preset_keys(root, &entries);
+        report_preset_keys(parent, &entries);
     }
     if let Some(first_too_many) = entries.get(max_limits) {
         let problem =
             format!("has {} definitions, more than `registry.max_limits`, which is {max_limits}", entries.len());
         let hint = "raise `registry.max_limits`, or put a template in place of many definitions";
-        root.reader.report(first_too_many.place.clone(), Mistake::new("limits", problem, hint));
+        let mistake = Mistake::new(parent.path_of("limits"), problem, hint);
+        parent.reader.report(first_too_many.place.clone(), mistake);
     }
     entries.into_iter().filter_map(|entry| entry.definition).collect()
 }

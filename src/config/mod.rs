@@ -5,6 +5,7 @@
 
 mod backend;
 mod breakers;
+mod client;
 mod environment;
 mod errors;
 mod file;
@@ -33,6 +34,7 @@ pub use secret::Secret;
 pub use server::{AuthConfig, BackendKind, LogFormat, ServerConfig, TelemetryConfig};
 pub use settings::{BackendSettings, MemorySettings, Settings, TigerBeetleSettings};
 
+use crate::client::ClientSettings;
 use crate::policy::{Definition, Mistake};
 
 /// All that `tollgate serve` is told before it starts.
@@ -50,6 +52,8 @@ pub struct Config {
     pub tigerbeetle: TigerBeetleSettings,
     /// `[[limits]]`: what an empty registry starts with.
     pub limits: Vec<Definition>,
+    /// `[client]`: for hosts, which need not run where the limits are kept.
+    pub client: ClientSettings,
     /// `[telemetry]`: the log.
     pub telemetry: TelemetryConfig,
 }
@@ -117,6 +121,7 @@ impl Default for Config {
             runtime: Settings::default(),
             tigerbeetle: TigerBeetleSettings::default(),
             limits: Vec::new(),
+            client: ClientSettings::default(),
             telemetry: TelemetryConfig::default(),
         }
     }

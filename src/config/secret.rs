@@ -56,7 +56,13 @@ pub(super) fn read_auth(section: &mut Section<'_, '_>, base_dir: &Path) -> AuthC
     }
 }
 
-fn read_tokens(section: &mut Section<'_, '_>, field: &'static str, variable: &str, base_dir: &Path) -> Vec<Secret> {
+/// Reads the tokens of a file, and after them that of a variable.
+pub(super) fn read_tokens(
+    section: &mut Section<'_, '_>,
+    field: &'static str,
+    variable: &str,
+    base_dir: &Path,
+) -> Vec<Secret> {
     let mut tokens = Vec::new();
     if let Some(path) = section.text(field) {
         let path = base_dir.join(path);

@@ -73,7 +73,8 @@ impl<'a> Section<'_, 'a> {
 
     /// Reads each table of the array `[[name]]`.
     pub(super) fn tables<T>(&mut self, name: &'static str, mut read: impl FnMut(&mut Section<'_, 'a>) -> T) -> Vec<T> {
-        let hint = format!("write `[[{name}]]` on a line of its own and its fields below it");
+        let array_path = self.path_of(name);
+        let hint = format!("write `[[{array_path}]]` on a line of its own and its fields below it");
         let Some(Written { place, value }) = self.written(name) else { return Vec::new() };
         let Some(array) = value.as_array() else {
             let problem = format!("is {}, not an array of tables", described(value));
@@ -82,7 +83,7 @@ impl<'a> Section<'_, 'a> {
         };
         let mut values = Vec::new();
         for (index, element) in array.iter().enumerate() {
-            let path = format!("{name}[{index}]");
+            let path = format!("{array_path}[{index}]");
             let place = self.reader.place(Some(element.span().start));
             match element.get_ref() {
                 DeValue::Table(table) => values.push(Section::read(self.reader, path, Some(table), place, &mut read)),
@@ -119,6 +120,16 @@ impl<'a> Section<'_, 'a> {
     /// Whether the table is in the file.
     pub(super) fn is_written(&self) -> bool {
         self.table.is_some()
+    }
+
+    /// Whether the file or a variable sets it.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.own_place_of(name).is_some()
+    }
+
+    /// Knows a setting that is of no interest as things stand.
+    pub(super) fn asks_for(&mut self, name: &'static str) {
+        let _: Option<String> = self.value(name, Ok);
     }
 
     /// Reports the field if it is not written.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::backend::read_backend;
 use super::breakers::read_breakers;
+use super::client::read_client;
 use super::money::{read_preset, read_prices};
 use super::secret::read_auth;
 use super::section::Section;
@@ -37,6 +38,7 @@ pub(super) fn read_config(root: &mut Section<'_, '_>, base_dir: &Path) -> Config
     runtime.prices = read_prices(root);
     config.telemetry = root.section("telemetry", read_telemetry);
     config.limits = limits::read_limits(root, runtime.max_limits, runtime.preset.is_some());
+    config.client = root.section("client", |section| read_client(section, base_dir, runtime));
     config
 }
 

@@ -39,8 +39,8 @@ pub enum JobEvent<'a> {
     Ended(&'a Result<(), JobError>),
 }
 
-/// Watches all jobs of a scheduler. It is called in the scheduler's own tasks, and should only take notes. A panic of it
-/// is logged, and changes nothing. Events of one job come in order, but for `Queued`: it is told by the task that
+/// Watches all jobs of a scheduler. It is called in the scheduler's own tasks, and should only take notes. If it panics
+/// that is logged, and changes nothing. Events of one job come in order, but for `Queued`: it is told by the task that
 /// submits, while another may already have begun with the job.
 pub trait SchedulerObserver: Send + Sync + 'static {
     /// Something happened to a job.

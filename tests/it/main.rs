@@ -6,6 +6,7 @@ mod breakers;
 mod call;
 #[cfg(feature = "server")]
 mod cli;
+mod client;
 mod conformance;
 mod differential;
 mod embedding;

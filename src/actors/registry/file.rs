@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::catalog::{Catalog, Entry, Status, VERSION_MAX};
-use crate::policy::{DefinitionFields, Mistake};
+use crate::policy::{Definition, DefinitionFields, Mistake};
 
 /// The file's name in the data directory.
 const FILE_NAME: &str = "limits.json";
@@ -118,6 +118,15 @@ impl RegistryFile {
         file.write_all(&text)?;
         file.sync_all()
     }
+}
+
+/// Reads the definitions in a file like the registry's own, which must be there, and belongs to somebody else.
+pub(crate) fn read_definitions(path: &Path) -> Result<Vec<Definition>, StoreError> {
+    let catalog = match path.try_exists() {
+        Ok(false) => Err(StoreError::new(path.display(), "is not there", "check the path")),
+        Ok(true) | Err(_) => read(path),
+    };
+    Ok(catalog?.entries().map(|entry| entry.definition.clone()).collect())
 }
 
 fn read(path: &Path) -> Result<Catalog, StoreError> {

@@ -22,6 +22,7 @@ use tokio::task::AbortHandle;
 pub use catalog::{Entry, Status};
 pub use error::RegistryError;
 pub use file::StoreError;
+pub(crate) use file::read_definitions;
 pub(crate) use store::Store;
 
 use super::runtime::Runtime;

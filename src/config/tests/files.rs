@@ -28,6 +28,8 @@ fn the_shipped_files_load() {
         ("examples/guarded.toml", 1, false),
         ("examples/exposed.toml", 1, true),
         ("examples/tigerbeetle.toml", 3, false),
+        ("examples/remote-host.toml", 0, false),
+        ("examples/embedded-host.toml", 0, false),
     ] {
         let (config, _) = Config::load(Some(&shipped(name)), &Environment::default()).expect(name);
         assert_eq!(config.limits.len(), limits, "{name}");

@@ -62,7 +62,7 @@ fn every_mistake_is_reported_at_once_in_the_order_of_lines() {
          error: t.toml:12: `waiting.max_waiters` is the number `1.5`, not a whole number\n\
          hint: write a whole number, without quotes\n\n\
          error: t.toml:14: `zoo` is no setting\n\
-         hint: remove it; known here are `server`, `auth`, `backend`, `registry`, `waiting`, `retry_after`, `circuit_breaker`, `breakers`, `rate_limit`, `prices`, `telemetry`, `limits`"
+         hint: remove it; known here are `server`, `auth`, `backend`, `registry`, `waiting`, `retry_after`, `circuit_breaker`, `breakers`, `rate_limit`, `prices`, `telemetry`, `limits`, `client`"
     );
 }
 
