@@ -64,8 +64,7 @@ impl Attempt {
             Ok(Err(refusal)) => self.refused(&refusal),
             // Dropping the reservation gives back what it is granted late; what an earlier one was is given back here.
             Err(stop) => {
-                self.answer(Err(stopped(stop, false)));
-                self.end();
+                self.end_with(Err(stopped(stop, false)));
             }
         }
     }
@@ -89,8 +88,7 @@ impl Attempt {
     fn refused(mut self, refusal: &Refusal) {
         let deferral = match next_try(refusal, self.unknowns, fastrand::u64(..)) {
             NextTry::GiveUp => {
-                self.answer(Err(JobError::Refused(Box::new(refusal.clone()))));
-                return self.end();
+                return self.end_with(Err(JobError::Refused(Box::new(refusal.clone()))));
             }
             NextTry::SameLease { after } => {
                 count(&self.shared.counters.unknown);
@@ -173,8 +171,7 @@ impl Attempt {
     async fn complete(mut self, completion: Completion, result: Result<(), JobError>) {
         self.owed = Owed::Nothing;
         self.shared.complete(completion).await;
-        self.answer(result);
-        self.end();
+        self.end_with(result);
     }
 
     fn never_ran(&self) -> Completion {
@@ -201,6 +198,15 @@ impl Attempt {
         self.shared.answer(&self.task, result, true);
     }
 
+    /// The job is over: lets go of it, then tells its handle, unless that was told before.
+    fn end_with(&mut self, result: Result<(), JobError>) {
+        let answer = self.shared.note_end(&self.task, result, true);
+        self.end();
+        if let Some(answer) = answer {
+            answer.send();
+        }
+    }
+
     /// The job is over: lets go of it, and of what it may have been granted.
     fn end(&mut self) {
         let Some(held) = self.held.take() else { return };
@@ -224,8 +230,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if self.held.is_some() {
-            self.answer(Err(JobError::ShutDown));
-            self.end();
+            self.end_with(Err(JobError::ShutDown));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::dispatcher::DispatcherMessage;
 use super::job_handle::JobError;
@@ -87,14 +87,22 @@ impl Shared {
 
     /// Tells the end of a job to all who are to know it; the first end counts.
     pub(super) fn answer(&self, task: &Task, result: Result<(), JobError>, was_under_way: bool) {
-        let Some(ended) = task.take_ended() else { return };
+        if let Some(answer) = self.note_end(task, result, was_under_way) {
+            answer.send();
+        }
+    }
+
+    /// The same but for the job's handle, which is told with what this gives out: whoever has heard of the end of a job
+    /// finds its place free.
+    pub(super) fn note_end(&self, task: &Task, result: Result<(), JobError>, was_under_way: bool) -> Option<Answer> {
+        let ended = task.take_ended()?;
         task.forget_call();
         count(if result.is_ok() { &self.counters.succeeded } else { &self.counters.failed });
         if let Some(report) = &mut *self.report() {
             report.note(&task.spec.id, &result, was_under_way);
         }
         self.tell(task, &JobEvent::Ended(&result));
-        drop(ended.send(result)); // Whoever dropped the handle does not want to know.
+        Some(Answer { ended, result })
     }
 
     /// A job ended while it waited.
@@ -180,6 +188,18 @@ impl Shared {
 
     pub(super) fn report(&self) -> MutexGuard<'_, Option<ShutdownReport>> {
         self.report.lock().expect("only adds to lists")
+    }
+}
+
+/// The end of a job, of which its handle is to be told.
+pub(super) struct Answer {
+    ended: oneshot::Sender<Result<(), JobError>>,
+    result: Result<(), JobError>,
+}
+
+impl Answer {
+    pub(super) fn send(self) {
+        drop(self.ended.send(self.result)); // Whoever dropped the handle does not want to know.
     }
 }
 

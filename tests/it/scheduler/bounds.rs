@@ -90,3 +90,14 @@ async fn no_more_run_at_once_than_may() {
     }
     assert_eq!(most.load(Ordering::SeqCst), 7);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_hears_of_the_end_of_a_job_finds_its_place_free() {
+    let scheduler = bounded(&Recorder::generous(), ScheduleBounds { jobs_max: 1, ..ScheduleBounds::default() }).await;
+    for _ in 0..2_000 {
+        let call = |_: Run| async { Ok::<_, ExecuteError>(Executed::new(())) };
+        let job = Job::new(upstream("a"), needs(), call).id(label("again"));
+        within(5, scheduler.submit(job).expect("room")).await.expect("it runs");
+    }
+    assert_eq!(scheduler.status().totals.succeeded, 2_000);
+}
