@@ -56,6 +56,7 @@
 //! - [`tollgate`]: the handle a host holds.
 //! - [`call`]: the guarded call, as a function, as hooks, as a layer of `tower`.
 //! - [`client`]: what a host holds that does not care where its Tollgate runs.
+//! - [`scheduler`]: jobs that wait for their turn, reserve, run and complete.
 //! - [`config`]: TOML and environment variables, checked.
 //! - `api`, `cli`: the HTTP face and the command line, with the feature `server`.
 //! - [`clock`]: the only place that reads clocks.
@@ -71,6 +72,8 @@ pub mod tollgate;
 pub mod call;
 
 pub mod client;
+
+pub mod scheduler;
 
 pub mod config;
 

@@ -34,3 +34,4 @@ pub(crate) use finish::Granted;
 pub(crate) use registry::{Store, read_definitions};
 pub(crate) use root::Root;
 pub(crate) use runtime::Runtime;
+pub(crate) use supervision::{Children, ended as supervision_ended};

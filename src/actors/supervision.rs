@@ -13,15 +13,15 @@ pub(super) const RETIRED: &str = "retired";
 
 /// The end of a child.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) id: ActorId,
-    pub(super) exit: ChildExit,
-    pub(super) reason: String,
+pub(crate) struct Ended {
+    pub(crate) id: ActorId,
+    pub(crate) exit: ChildExit,
+    pub(crate) reason: String,
 }
 
 /// The end that an event reports, if it does. Children are permanent: one that just stops has failed, unless it
 /// retired.
-pub(super) fn ended(event: &SupervisionEvent) -> Option<Ended> {
+pub(crate) fn ended(event: &SupervisionEvent) -> Option<Ended> {
     match event {
         SupervisionEvent::ActorFailed(actor, error) => {
             Some(Ended { id: actor.get_id(), exit: ChildExit::Failed, reason: error.to_string() })
@@ -37,7 +37,7 @@ pub(super) fn ended(event: &SupervisionEvent) -> Option<Ended> {
 
 /// The children of one supervisor, each by what it is for, and how often they died.
 #[derive(Debug)]
-pub(super) struct Children<K> {
+pub(crate) struct Children<K> {
     /// What they are called in the error of a supervisor that gives up.
     kind: &'static str,
     running: HashMap<ActorId, K>,
@@ -46,23 +46,23 @@ pub(super) struct Children<K> {
 
 impl<K> Children<K> {
     /// None yet.
-    pub(super) fn new(kind: &'static str) -> Self {
+    pub(crate) fn new(kind: &'static str) -> Self {
         Self { kind, running: HashMap::new(), restarts: RestartLedger::new(RestartIntensity::default()) }
     }
 
     /// One was started.
-    pub(super) fn insert(&mut self, id: ActorId, of: K) {
+    pub(crate) fn insert(&mut self, id: ActorId, of: K) {
         self.running.insert(id, of);
     }
 
     /// One has ended; `None` if it was none of these, or is known to have ended.
-    pub(super) fn remove(&mut self, id: ActorId) -> Option<K> {
+    pub(crate) fn remove(&mut self, id: ActorId) -> Option<K> {
         self.running.remove(&id)
     }
 
     /// One has ended, or did not start: sends `restart` to the supervisor after the delay that its restarts so far call
     /// for. Says whether it does; not for one that retired.
-    pub(super) fn schedule<M: Message>(
+    pub(crate) fn schedule<M: Message>(
         &mut self,
         supervisor: &ActorRef<M>,
         now: Moment,

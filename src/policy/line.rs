@@ -55,17 +55,22 @@ impl Default for Turns {
 }
 
 impl Turns {
-    fn weight(&self, tenant: Option<&Label>) -> u32 {
+    pub(super) fn weight(&self, tenant: Option<&Label>) -> u32 {
         tenant.and_then(|tenant| self.tenant_weights.get(tenant)).copied().unwrap_or(1).max(1)
     }
 
-    fn served_as_if_joined(&self, candidate: &Candidate) -> (Moment, Priority) {
-        let steps = match candidate.priority {
+    /// The order in which priorities are served: by age, where each step below `high` makes a call younger.
+    pub(super) fn as_if_joined(&self, joined_at: Moment, priority: Priority) -> (Moment, Priority) {
+        let steps = match priority {
             Priority::High => 0,
             Priority::Normal => 1,
             Priority::Low => 2,
         };
-        (candidate.joined_at.after(self.aging.saturating_mul(steps)), candidate.priority)
+        (joined_at.after(self.aging.saturating_mul(steps)), priority)
+    }
+
+    fn served_as_if_joined(&self, candidate: &Candidate) -> (Moment, Priority) {
+        self.as_if_joined(candidate.joined_at, candidate.priority)
     }
 }
 

@@ -21,6 +21,7 @@ mod nearest;
 mod next_try;
 mod outcome;
 mod pattern;
+mod place_index;
 mod preset;
 mod price;
 mod provider_signals;
@@ -30,6 +31,7 @@ mod restraint;
 pub mod retry_after;
 mod retry_budget;
 mod rolling_window;
+mod schedule;
 mod token_bucket;
 mod verdict;
 mod when_unavailable;
@@ -57,6 +59,7 @@ pub(crate) use nearest::nearest;
 pub use next_try::{NextTry, next_try};
 pub use outcome::{Class, Classify, Fault, Outcome, StandardClassify};
 pub use pattern::KeyPattern;
+pub(crate) use place_index::PlaceIndex;
 pub use preset::Preset;
 pub use price::{PRICES_MAX, Price, PriceTable, UnknownModel, UsdMicros};
 pub use provider_signals::{
@@ -70,6 +73,10 @@ pub use restraint::Restraint;
 pub(crate) use restraint::Restraints;
 pub use retry_budget::RetryBudget;
 pub use rolling_window::RollingWindow;
+pub use schedule::{
+    Cancelled, Deferral, Deferred, Ended, Held, JobSpec, QueueView, Schedule, ScheduleBounds, ScheduleFull, Scheduled,
+    Step, Turn, Upstream,
+};
 pub use token_bucket::TokenBucket;
 pub use verdict::{Counters, LimitState, Verdict};
 pub use when_unavailable::{Percent, UnavailableMode, WhenUnavailable};

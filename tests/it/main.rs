@@ -22,6 +22,7 @@ mod ractor_facts;
 mod readme;
 mod registry;
 mod remote;
+mod scheduler;
 mod supervision;
 mod support;
 mod tidy;

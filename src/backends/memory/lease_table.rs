@@ -4,7 +4,7 @@
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::place_index::PlaceIndex;
+use crate::policy::PlaceIndex;
 use crate::policy::{Lease, LeaseId, Moment};
 
 /// How far the hand looks for a record to reclaim when the table is full.

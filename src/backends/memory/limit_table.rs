@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::place_index::PlaceIndex;
 use crate::backends::families::{Families, Family, FamilyIndex};
 use crate::backends::{Applied, Registered};
+use crate::policy::PlaceIndex;
 use crate::policy::{Key, KeyPattern, Limit, LimitIndex, LimitState, Moment};
 
 /// How far the hand looks for an idle instance when a template has as many as it may.

@@ -3,7 +3,6 @@
 mod lease_table;
 mod ledger;
 mod limit_table;
-mod place_index;
 mod refusal;
 mod views;
 

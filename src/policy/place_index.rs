@@ -14,34 +14,34 @@ struct Entry {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct PlaceIndex {
+pub(crate) struct PlaceIndex {
     entries: HashTable<Entry>,
     hasher: RandomState,
 }
 
 impl PlaceIndex {
     /// The place with this name. `is_named` tells whether the place given to it has the name.
-    pub(super) fn find(&self, name: impl Hash, is_named: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(crate) fn find(&self, name: impl Hash, is_named: impl Fn(usize) -> bool) -> Option<usize> {
         let hash = self.hash(name);
         let entry = self.entries.find(spread(hash), |entry| entry.hash == hash && is_named(entry.place as usize));
         entry.map(|entry| entry.place as usize)
     }
 
     /// Puts in a place, whose name must not be there.
-    pub(super) fn insert(&mut self, name: impl Hash, place: usize) {
+    pub(crate) fn insert(&mut self, name: impl Hash, place: usize) {
         let place = u32::try_from(place).expect("places are numbered with 32 bits");
         let hash = self.hash(name);
         self.entries.insert_unique(spread(hash), Entry { hash, place }, |entry| spread(entry.hash));
     }
 
     /// Takes out a place, which must be there with this name.
-    pub(super) fn remove(&mut self, name: impl Hash, place: usize) {
+    pub(crate) fn remove(&mut self, name: impl Hash, place: usize) {
         let hash = spread(self.hash(name));
         let entry = self.entries.find_entry(hash, |entry| entry.place as usize == place);
         entry.expect("every place that is in use is found by its name").remove();
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
