@@ -55,8 +55,9 @@
           });
 
           shell = pkgs.mkShell (variables // {
-            packages = [ rust zig tigerbeetle pkgs.curl ] ++ pkgs.lib.optional pkgs.stdenv.isLinux pkgs.chromium;
+            packages = [ rust zig tigerbeetle pkgs.curl pkgs.python3 ] ++ pkgs.lib.optional pkgs.stdenv.isLinux pkgs.chromium;
             TB_BIN = "${tigerbeetle}/bin/tigerbeetle";
+            NODE_BIN = "${pkgs.nodejs}/bin/node";
           });
         in
         { inherit tigerbeetle tollgate shell; };

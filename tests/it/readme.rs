@@ -1,6 +1,9 @@
-//! The tours in README.md are run against real servers, and print what README.md shows.
+//! The tours in README.md are run against real servers, and print what README.md shows; its code in other languages is
+//! run too.
 //! With `UPDATE_README=1` what was printed is written into README.md instead of compared.
 
+mod languages;
+mod relay;
 mod stage;
 mod tour;
 

@@ -1,5 +1,5 @@
-//! Zig and libclang, as the packages that Python's index has of them: for every user, on Linux and macOS, and without
-//! touching the system or its Python. `xtask/toolchain/` has their versions and checksums.
+//! Zig, libclang and Node.js, as the packages that Python's index has of them: for every user, on Linux and macOS, and
+//! without touching the system or its Python. `xtask/toolchain/` has their versions and checksums.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use crate::programs;
 use crate::toolchain::Tool;
 
-const MISSING: &str = "Zig and libclang come through Python's pip: install `python3` with `pip` \
-    (Debian: `apt-get install python3-pip`), or name installed ones with `ZIG_PATH` and `LIBCLANG_PATH`";
+const MISSING: &str = "Zig, libclang and Node.js come through Python's pip: install `python3` with `pip` (Debian: \
+    `apt-get install python3-pip`), or name installed ones with `ZIG_PATH`, `LIBCLANG_PATH` and `NODE_BIN`";
 
 /// Puts the package of a tool into an empty folder.
 pub(crate) fn install(tool: &Tool, repository: &Path, folder: &Path) -> Result<(), String> {
@@ -48,9 +48,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_with_what_to_do() {
-        assert!(
-            MISSING.contains("`apt-get install python3-pip`") && MISSING.contains("`ZIG_PATH` and `LIBCLANG_PATH`")
-        );
+        assert!(MISSING.contains("`apt-get install python3-pip`"));
+        assert!(MISSING.contains("`ZIG_PATH`, `LIBCLANG_PATH` and `NODE_BIN`"));
         assert_eq!(
             not_installed(&ZIG),
             "pip did not install zig-0.14.1, as it says above; or name an installed one with `ZIG_PATH`"

