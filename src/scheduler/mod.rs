@@ -26,6 +26,7 @@
 
 mod attempt;
 mod builder;
+mod completing;
 mod dispatcher;
 mod execute;
 mod handle;

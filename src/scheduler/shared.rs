@@ -1,11 +1,8 @@
 //! What the handle, the actors and the jobs of one scheduler share. Nothing here is lost when an actor dies.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
-use futures_util::future::FutureExt;
 use tokio::sync::{Notify, oneshot};
 
 use super::dispatcher::DispatcherMessage;
@@ -15,13 +12,9 @@ use super::report::{Counters, ShutdownReport, count};
 use super::supervisor::SupervisorMessage;
 use super::task::Task;
 use crate::actors::Mailbox;
-use crate::client::{Completion, Limiter};
+use crate::client::Limiter;
 use crate::clock::Clock;
-use crate::policy::{Ended, Label, LeaseId, Schedule};
-
-/// How long a completion may take. Not all limiters bound it, and a job that is being completed has its place among
-/// those that run.
-const COMPLETE_MAX: Duration = Duration::from_secs(10);
+use crate::policy::{Ended, Label, Schedule};
 
 /// One scheduler.
 pub(super) struct Shared {
@@ -35,9 +28,9 @@ pub(super) struct Shared {
     is_woken: AtomicBool,
     pub(super) counters: Counters,
     /// Leases that are being given back for jobs that have ended.
-    giving_back: AtomicUsize,
+    pub(super) giving_back: AtomicUsize,
     /// Something ended, and perhaps it was the last.
-    ended: Notify,
+    pub(super) ended: Notify,
     /// What a shutdown has come to, once one has begun.
     report: Mutex<Option<ShutdownReport>>,
 }
@@ -120,37 +113,6 @@ impl Shared {
         self.wake();
     }
 
-    /// Gives back what a job may have been granted that will not use it. In a task of its own: nobody waits for it.
-    pub(super) fn give_back(self: &Arc<Self>, lease_id: LeaseId, task: &Task) {
-        let completion = Completion::never_ran(lease_id, &task.amounts);
-        self.complete_later(completion);
-    }
-
-    pub(super) fn complete_later(self: &Arc<Self>, completion: Completion) {
-        let lease_id = completion.request.lease_id;
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            tracing::warn!(%lease_id, "no runtime is left to complete a lease; it ends by itself");
-            return;
-        };
-        self.giving_back.fetch_add(1, Ordering::AcqRel);
-        let giving = GivingBack(Arc::clone(self));
-        runtime.spawn(async move { giving.0.complete(completion).await });
-    }
-
-    /// Completes a lease, as well as can be done: one that cannot be completed ends by itself.
-    pub(super) async fn complete(&self, completion: Completion) {
-        let lease_id = completion.request.lease_id;
-        let completing = AssertUnwindSafe(async { self.limiter.complete(completion).await }).catch_unwind();
-        let problem = match tokio::time::timeout(COMPLETE_MAX, completing).await {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(error))) => error.to_string(),
-            Ok(Err(_)) => "the limiter panicked".to_owned(),
-            Err(_) => format!("no answer within {} s", COMPLETE_MAX.as_secs()),
-        };
-        count(&self.counters.not_completed);
-        tracing::warn!(%lease_id, problem, "could not complete the lease of a job; it ends by itself");
-    }
-
     /// Waits until no job is left, and no lease of one that has ended.
     pub(super) async fn emptied(&self) {
         loop {
@@ -200,15 +162,5 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn send(self) {
         drop(self.ended.send(self.result)); // Whoever dropped the handle does not want to know.
-    }
-}
-
-/// A lease that is being given back.
-struct GivingBack(Arc<Shared>);
-
-impl Drop for GivingBack {
-    fn drop(&mut self) {
-        self.0.giving_back.fetch_sub(1, Ordering::AcqRel);
-        self.0.ended.notify_waiters();
     }
 }
