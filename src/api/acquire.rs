@@ -60,7 +60,7 @@ impl<'a> AcquireFields<'a> {
         let Self { lease_id, job_id, tenant, requirements, breaker, max_wait_ms, priority } = self;
         let request = ReserveFields { lease_id, job_id, tenant, requirements, breaker }.check_into(&mut checks, prices);
         let max_wait = checks.take("max_wait_ms", check_wait(max_wait_ms, max_wait));
-        let priority = checks.take("priority", check_priority(priority.as_deref()));
+        let priority = checks.take("priority", priority.as_deref().map_or(Ok(Priority::default()), Priority::parse));
         let wait = max_wait.zip(priority).map(|(max_wait, priority)| Wait { max_wait, priority });
         checks.finish(request.zip(wait))
     }
@@ -72,16 +72,4 @@ fn check_wait(asked_ms: u64, max_wait: Duration) -> Result<Duration, Mistake> {
         return Err(Mistake::new("", format!("is {asked_ms}"), format!("use at most {}", max_wait.as_millis())));
     }
     Ok(asked)
-}
-
-fn check_priority(name: Option<&str>) -> Result<Priority, Mistake> {
-    match name {
-        Some("high") => Ok(Priority::High),
-        None | Some("normal") => Ok(Priority::Normal),
-        Some("low") => Ok(Priority::Low),
-        Some(other) => {
-            let shown: String = other.chars().take(40).collect();
-            Err(Mistake::new("", format!("is `{shown}`, which is no priority"), "use `high`, `normal` or `low`"))
-        }
-    }
 }

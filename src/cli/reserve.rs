@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::amounts::{self, KeyAmount, parse_lease_id};
 use super::server::{Answer, Server, ServerArgs};
 use super::{Exit, Failure, output, refusal};
-use crate::policy::LeaseId;
+use crate::policy::{LeaseId, Priority};
 
 /// What to reserve, for whom, and how long to wait for it.
 #[derive(Args)]
@@ -29,7 +29,7 @@ pub(super) struct ReserveArgs {
     #[arg(long, value_name = "MS")]
     wait: Option<u64>,
     /// How urgent it is, where calls wait
-    #[arg(long, requires = "wait", value_parser = ["high", "normal", "low"])]
+    #[arg(long, requires = "wait", value_parser = Priority::ALL.map(Priority::name))]
     priority: Option<String>,
     #[command(flatten)]
     server: ServerArgs,

@@ -4,23 +4,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::lease::Label;
 use super::moment::Moment;
-
-/// How urgent a waiting call is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Priority {
-    /// Served first.
-    High,
-    /// In between.
-    #[default]
-    Normal,
-    /// Served last.
-    Low,
-}
+use super::priority::Priority;
 
 /// The order of arrival at any line: smaller came first, and keeps its place when it moves from one line to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

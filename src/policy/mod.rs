@@ -24,6 +24,7 @@ mod pattern;
 mod place_index;
 mod preset;
 mod price;
+mod priority;
 mod provider_signals;
 mod request;
 mod restart;
@@ -52,7 +53,7 @@ pub use hold_log::{FreeAt, HoldId, HoldLog};
 pub use key::{KEY_BYTES_MAX, Key};
 pub use lease::{Hold, LABEL_BYTES_MAX, Label, Labels, Lease, LeaseId, LimitIndex};
 pub use limit::Limit;
-pub use line::{Candidate, Line, Priority, Ticket, Turns};
+pub use line::{Candidate, Line, Ticket, Turns};
 pub use mistake::{InvalidRequest, Mistake};
 pub use moment::{Moment, SECONDS_MAX, Seconds};
 pub(crate) use nearest::nearest;
@@ -62,6 +63,7 @@ pub use pattern::KeyPattern;
 pub(crate) use place_index::PlaceIndex;
 pub use preset::Preset;
 pub use price::{PRICES_MAX, Price, PriceTable, UnknownModel, UsdMicros};
+pub use priority::Priority;
 pub use provider_signals::{
     BODY_BYTES_MAX, CallLimit, Dimension, HEADER_BYTES_MAX, HEADERS_MAX, Provider, ProviderResponse, Remaining,
     SIGNAL_WAIT_MAX, SignalRestraint, SignalVerdict, Signals, concerned_limits, read_signals,

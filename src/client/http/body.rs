@@ -85,12 +85,7 @@ impl<'a> ReserveBody<'a> {
     }
 
     pub(super) fn waiting(request: &'a Reserve, max_wait: Duration, priority: Priority) -> Self {
-        let priority = match priority {
-            Priority::High => "high",
-            Priority::Normal => "normal",
-            Priority::Low => "low",
-        };
-        Self { max_wait_ms: Some(ms(max_wait)), priority: Some(priority), ..Self::new(request) }
+        Self { max_wait_ms: Some(ms(max_wait)), priority: Some(priority.name()), ..Self::new(request) }
     }
 }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use crate::policy::lease::Label;
-use crate::policy::line::Priority;
 use crate::policy::mistake::InvalidRequest;
 use crate::policy::moment::Moment;
+use crate::policy::priority::Priority;
 
 /// A model of a provider: the jobs for it share its limits, and stand in one queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,8 +3,9 @@
 use super::bounds::ScheduleBounds;
 use super::class::{Class, Place};
 use super::job::{JobSpec, Upstream};
-use crate::policy::line::{Priority, Turns};
+use crate::policy::line::Turns;
 use crate::policy::moment::Moment;
+use crate::policy::priority::Priority;
 
 /// A refusal stands between a queue and its next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
