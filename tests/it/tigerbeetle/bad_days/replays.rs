@@ -3,6 +3,7 @@
 
 mod asking;
 mod both;
+mod drawing;
 
 use fastrand::Rng;
 
