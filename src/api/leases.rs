@@ -1,5 +1,7 @@
 //! `GET /v1/leases/{lease_id}` and `POST /v1/renew`: a lease as it stands, and a longer one.
 
+use std::time::Duration;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -10,7 +12,8 @@ use super::problem::Problem;
 use super::state::ApiState;
 use super::wire::{Checks, Shown, Text, path_text};
 use crate::backends::{HeldAmount, LeaseView};
-use crate::policy::{Key, Label, LeaseId, Mistake, Moment, Renew, SECONDS_MAX, Seconds, retry_after};
+use crate::policy::retry_after::whole_ms;
+use crate::policy::{Key, Label, LeaseId, Mistake, Moment, Renew, SECONDS_MAX, Seconds};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +37,7 @@ struct LeaseBody<'a> {
     reserved_at_unix_ms: u64,
     job_id: Option<&'a str>,
     tenant: Option<&'a str>,
+    renew_within_ms: Option<u64>,
     holds: Vec<HoldBody<'a>>,
 }
 
@@ -48,7 +52,7 @@ pub(super) async fn renew(State(state): State<ApiState>, request: Request) -> Re
     let json = body::read(request, state.options().request_timeout).await?;
     let request = body::parse::<RenewFields<'_>>(&json)?.check()?;
     let left = state.tollgate().renew(request).await?;
-    Ok(body::json(&Renewed { ok: true, expires_in_ms: retry_after::whole_ms(left) }))
+    Ok(body::json(&Renewed { ok: true, expires_in_ms: whole_ms(left) }))
 }
 
 pub(super) async fn show(
@@ -61,7 +65,8 @@ pub(super) async fn show(
     let lease = lease.ok_or_else(|| {
         Problem::not_found(format!("no lease `{lease_id}` is known; it was never granted, or is over and forgotten"))
     })?;
-    Ok(body::json(&LeaseBody::new(&lease, state.tollgate().now())))
+    let renew_within = state.tollgate().renew_within_of(&lease).await?;
+    Ok(body::json(&LeaseBody::new(&lease, renew_within, state.tollgate().now())))
 }
 
 impl RenewFields<'_> {
@@ -79,11 +84,11 @@ fn check_timeout(seconds: u64) -> Result<Seconds, Mistake> {
 }
 
 impl<'a> LeaseBody<'a> {
-    fn new(lease: &'a LeaseView, now: Moment) -> Self {
+    fn new(lease: &'a LeaseView, renew_within: Option<Duration>, now: Moment) -> Self {
         let hold = |hold: &'a HeldAmount| HoldBody {
             key: Shown(&hold.key),
             amount: hold.amount,
-            expires_in_ms: retry_after::whole_ms(hold.expires_at.since(now)),
+            expires_in_ms: whole_ms(hold.expires_at.since(now)),
         };
         Self {
             lease_id: Shown(lease.lease_id),
@@ -91,6 +96,7 @@ impl<'a> LeaseBody<'a> {
             reserved_at_unix_ms: lease.reserved_at_unix_ms,
             job_id: lease.job_id.as_ref().map(Label::as_str),
             tenant: lease.tenant.as_ref().map(Label::as_str),
+            renew_within_ms: renew_within.map(whole_ms),
             holds: lease.holds.iter().map(hold).collect(),
         }
     }

@@ -72,6 +72,12 @@ pub enum Applied {
 #[error("{0}")]
 pub struct BackendError(pub String);
 
+impl From<BackendError> for LeaseError {
+    fn from(error: BackendError) -> Self {
+        Self::Backend(error.0)
+    }
+}
+
 /// Told by a backend when a watched limit may have room again. Called outside every lock; must not block.
 pub trait Observer: Send + Sync + 'static {
     /// Capacity of `key` was freed, its decrease was applied, or it is gone.

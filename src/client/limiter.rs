@@ -32,6 +32,9 @@ pub trait Limiter: Send + Sync + 'static {
     /// Extends the concurrency holds of a lease; says how long it now lives.
     fn renew(&self, request: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>>;
 
+    /// How long there is to renew a lease: until the first of its concurrency holds ends. `None` if it has none.
+    fn renew_within(&self, lease_id: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>>;
+
     /// Many reservations, each decided on its own; the answers are in their order.
     fn reserve_batch(&self, attempts: Vec<Attempt>) -> BoxFuture<'_, Vec<Result<Grant, Box<Refusal>>>> {
         join_all(attempts.into_iter().map(|attempt| self.reserve(attempt))).boxed()

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::limiter::{Attempt, Completion, Limiter};
 use crate::actors::Wait;
 use crate::clock::time_left;
-use crate::policy::{Grant, LeaseError, Refusal, Renew};
+use crate::policy::{Grant, LeaseError, LeaseId, Refusal, Renew};
 use crate::tollgate::Tollgate;
 
 /// Decides in this process. The leases it grants belong to whoever has their ids: one that is never completed ends when
@@ -55,5 +55,9 @@ impl Limiter for LocalLimiter {
 
     fn renew(&self, request: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>> {
         self.0.renew(request).boxed()
+    }
+
+    fn renew_within(&self, lease_id: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        self.0.renew_within(lease_id).boxed()
     }
 }

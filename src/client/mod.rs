@@ -8,6 +8,7 @@ mod http;
 mod limiter;
 mod local;
 mod noop;
+mod renewing;
 mod requirements;
 mod reserve_until;
 mod settings;
@@ -22,6 +23,7 @@ pub use http::HttpLimiter;
 pub use limiter::{Attempt, Completion, Limiter};
 pub use local::LocalLimiter;
 pub use noop::NoopLimiter;
+pub(crate) use renewing::keep_renewed;
 pub use requirements::{LlmCall, PromptBytes, PromptEstimator, llm_actuals, llm_requirements};
 pub use reserve_until::{acquire_until, reserve_until};
 pub use settings::{

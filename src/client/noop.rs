@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt, ready};
 use super::limiter::{Attempt, Completion, Limiter};
 use crate::actors::Wait;
 use crate::clock::Clock;
-use crate::policy::{Grant, LeaseError, Refusal, Renew, SECONDS_MAX};
+use crate::policy::{Grant, LeaseError, LeaseId, Refusal, Renew, SECONDS_MAX};
 
 /// Grants everything, at once, and keeps no books.
 #[derive(Clone, Debug)]
@@ -46,5 +46,9 @@ impl Limiter for NoopLimiter {
     fn renew(&self, request: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>> {
         let lives = request.timeout.map_or(Duration::from_secs(SECONDS_MAX), |timeout| timeout.as_duration());
         ready(Ok(lives)).boxed()
+    }
+
+    fn renew_within(&self, _: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        ready(Ok(None)).boxed()
     }
 }

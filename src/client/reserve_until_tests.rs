@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::clock::Clock;
-use crate::policy::{Key, LeaseError, Moment, Reason, Renew};
+use crate::policy::{Key, LeaseError, LeaseId, Moment, Reason, Renew};
 
 struct Recorder {
     clock: Clock,
@@ -60,6 +60,10 @@ impl Limiter for Recorder {
 
     fn renew(&self, _: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>> {
         ready(Err(LeaseError::Finished)).boxed()
+    }
+
+    fn renew_within(&self, _: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        ready(Ok(None)).boxed()
     }
 }
 

@@ -36,7 +36,7 @@ where
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Run {
-    /// The lease that it runs under. A call that takes longer than a limit of concurrency allows is to renew it.
+    /// The lease that it runs under, which is renewed for as long as it runs.
     pub lease_id: LeaseId,
     /// How many attempts to reserve it took.
     pub attempt: u32,

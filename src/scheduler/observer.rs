@@ -35,6 +35,9 @@ pub enum JobEvent<'a> {
     },
     /// Its call begins.
     Started,
+    /// Its lease has ended while its call runs, which goes on: it could not be renewed in time, or somebody has
+    /// completed it.
+    LeaseLost,
     /// It has ended; the last of its events.
     Ended(&'a Result<(), JobError>),
 }

@@ -3,13 +3,13 @@
 mod breakers;
 mod builder;
 mod lease;
+mod renewing;
 #[cfg(feature = "server")]
 mod serve;
 mod status;
 
 use std::borrow::Borrow;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use crate::actors::Permit;
 pub use breakers::Breaker;
@@ -27,7 +27,7 @@ use crate::actors::{
 use crate::backends::{BackendError, Health, LeaseView, Totals};
 use crate::policy::{
     Amounts, CallReport, Complete, Definition, Key, KeyPattern, LeaseError, LeaseId, LimitState, Moment, PriceTable,
-    Refusal, Renew, Reserve, Restraint,
+    Refusal, Reserve, Restraint,
 };
 
 /// A running Tollgate. Cheap to clone; when the last clone is dropped, the actors end.
@@ -113,15 +113,6 @@ impl Tollgate {
     /// As [`Self::complete`].
     pub async fn finish(&self, request: Complete, report: &CallReport) -> Result<(), LeaseError> {
         self.runtime.finish_by_id(&request, report).await
-    }
-
-    /// Extends the concurrency holds of a lease; says how long it now lives.
-    ///
-    /// # Errors
-    /// [`LeaseError::Finished`] if it is over, or has lost one of them.
-    pub async fn renew(&self, request: Renew) -> Result<Duration, LeaseError> {
-        let ends_at = self.runtime.backend.renew(&request).get().await?;
-        Ok(ends_at.since(self.runtime.clock.now()))
     }
 
     /// One lease; `None` if it is not known, or no longer.

@@ -7,6 +7,7 @@ mod leases;
 mod order;
 mod properties;
 mod recorder;
+mod renewals;
 mod tollgate;
 
 use std::sync::{Arc, Mutex};

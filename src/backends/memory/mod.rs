@@ -95,17 +95,17 @@ impl Backend for MemoryLedger {
 
     fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
         let done = self.locked(|ledger, now| ledger.complete(request, now));
-        Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
+        Reply::Now(done.map_err(LeaseError::from).flatten())
     }
 
     fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
         let done = self.locked(|ledger, now| ledger.give_back(request, now));
-        Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
+        Reply::Now(done.map_err(LeaseError::from).flatten())
     }
 
     fn renew(&self, request: &Renew) -> Reply<Result<Moment, LeaseError>> {
         let done = self.locked(|ledger, now| ledger.renew(request, now));
-        Reply::Now(done.map_err(|error| LeaseError::Backend(error.0)).flatten())
+        Reply::Now(done.map_err(LeaseError::from).flatten())
     }
 
     fn lease(&self, lease_id: LeaseId) -> Reply<Result<Option<LeaseView>, BackendError>> {

@@ -27,7 +27,7 @@ use super::limiter::{Attempt, Completion, Limiter};
 use super::settings::BatchSettings;
 use crate::actors::Wait;
 use crate::clock::time_left;
-use crate::policy::{Grant, LeaseError, Reason, Refusal, Renew};
+use crate::policy::{Grant, LeaseError, LeaseId, Reason, Refusal, Renew};
 
 /// The most requests of each kind that wait or are on their way. Beyond it reservations are refused as `overloaded`,
 /// and completions wait.
@@ -120,6 +120,10 @@ impl Limiter for Batcher {
 
     fn renew(&self, request: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>> {
         self.inner.renew(request)
+    }
+
+    fn renew_within(&self, lease_id: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        self.inner.renew_within(lease_id)
     }
 
     fn reserve_batch(&self, attempts: Vec<Attempt>) -> BoxFuture<'_, Vec<Result<Grant, Box<Refusal>>>> {

@@ -65,6 +65,10 @@ impl Limiter for Slow {
         async { Err(LeaseError::Finished) }.boxed()
     }
 
+    fn renew_within(&self, _: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        async { Ok(None) }.boxed()
+    }
+
     /// Grants even amounts.
     fn reserve_batch(&self, attempts: Vec<Attempt>) -> BoxFuture<'_, Vec<Result<Grant, Box<Refusal>>>> {
         async move {

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
+use hyper::StatusCode;
 use serde::Deserialize;
 
 use self::answer::CompletedFields;
@@ -31,7 +32,7 @@ use super::limiter::{Attempt, Completion, Limiter};
 use super::settings::RemoteSettings;
 use crate::actors::Wait;
 use crate::clock::time_left;
-use crate::policy::{Grant, LeaseError, Mistake, Refusal, Renew};
+use crate::policy::{Amounts, Grant, LeaseError, LeaseId, Mistake, Refusal, Renew};
 
 /// Of the time until a deadline, what an acquire leaves for its answer to arrive: a fourth, and at most so much.
 const WAY_BACK_MAX: Duration = Duration::from_millis(50);
@@ -52,6 +53,12 @@ impl fmt::Debug for HttpLimiter {
 #[derive(Deserialize)]
 struct RenewedFields {
     expires_in_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct LeaseFields {
+    state: String,
+    renew_within_ms: Option<u64>,
 }
 
 impl HttpLimiter {
@@ -121,8 +128,23 @@ impl Limiter for HttpLimiter {
     fn renew(&self, request: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>> {
         async move {
             let told = self.wire.post("/v1/renew", body::json(&RenewBody::new(request)), Patience::default()).await;
-            let renewed = answer::lease::<RenewedFields>(told, &crate::policy::Amounts::default())?;
+            let renewed = answer::lease::<RenewedFields>(told, &Amounts::default())?;
             Ok(Duration::from_millis(renewed.expires_in_ms))
+        }
+        .boxed()
+    }
+
+    fn renew_within(&self, lease_id: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        async move {
+            let told = self.wire.get(&format!("/v1/leases/{lease_id}")).await;
+            if told.as_ref().is_ok_and(|answer| answer.status == StatusCode::NOT_FOUND) {
+                return Err(LeaseError::Finished);
+            }
+            let lease = answer::lease::<LeaseFields>(told, &Amounts::default())?;
+            if lease.state != "live" {
+                return Err(LeaseError::Finished);
+            }
+            Ok(lease.renew_within_ms.map(Duration::from_millis))
         }
         .boxed()
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
@@ -96,8 +97,22 @@ impl Wire {
         &self.base
     }
 
+    /// Asks for what stands at `path`.
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, Unanswered> {
+        self.ask(Request::get(self.at(path)), Vec::new(), Patience::default()).await
+    }
+
     /// Sends JSON, and reads what comes back.
     pub(super) async fn post(&self, path: &str, body: Vec<u8>, patience: Patience) -> Result<Answer, Unanswered> {
+        let request = Request::post(self.at(path)).header(CONTENT_TYPE, "application/json");
+        self.ask(request, body, patience).await
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn ask(&self, request: Builder, body: Vec<u8>, patience: Patience) -> Result<Answer, Unanswered> {
         let left = patience.deadline.map_or(Duration::MAX, time_left);
         if left.is_zero() {
             return Err(Unanswered::new("the deadline had passed before the request was sent"));
@@ -106,13 +121,12 @@ impl Wire {
         let slots = if patience.waits.is_zero() { &self.requests } else { &self.waits };
         let exchange = async {
             let _slot = slots.acquire().await; // Never closed.
-            self.exchange(path, body).await
+            self.exchange(request, body).await
         };
         timeout(time, exchange).await.unwrap_or_else(|_| Err(self.too_slow(time)))
     }
 
-    async fn exchange(&self, path: &str, body: Vec<u8>) -> Result<Answer, Unanswered> {
-        let mut request = Request::post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
+    async fn exchange(&self, mut request: Builder, body: Vec<u8>) -> Result<Answer, Unanswered> {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }

@@ -1,11 +1,13 @@
-//! The call of a job that was granted what it needs, and what its lease is completed with.
+//! The call of a job that was granted what it needs: its lease is renewed meanwhile, and completed when it is over.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::future::FutureExt;
 
 use super::{Attempt, Owed, cut_short, stopped, text_of};
-use crate::client::Completion;
+use crate::client::{Completion, keep_renewed};
 use crate::policy::{Amounts, Complete, Fault, Grant};
 use crate::scheduler::execute::Run;
 use crate::scheduler::job_handle::JobError;
@@ -44,6 +46,7 @@ impl Attempt {
             biased;
             result = &mut calling => Ok(result),
             stop = self.stopped() => Err(stop),
+            never = self.keep_renewed() => match never {},
         };
         // A call that panics while it is dropped has ended all the same.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(calling)));
@@ -70,6 +73,23 @@ impl Attempt {
         self.owed = Owed::Nothing;
         self.shared.complete(completion).await;
         self.end_with(result);
+    }
+
+    /// Keeps the slots of a call that takes long. Whatever becomes of them, the call goes on.
+    async fn keep_renewed(&self) -> Infallible {
+        if !self.task.amounts.is_empty() {
+            let shared = &self.shared;
+            let keeping = keep_renewed(&*shared.limiter, &shared.clock, self.lease_id);
+            match AssertUnwindSafe(keeping).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => shared.tell(&self.task, &JobEvent::LeaseLost),
+                Err(panic) => {
+                    let (lease_id, problem) = (self.lease_id, text_of(&*panic));
+                    tracing::warn!(%lease_id, problem, "the limiter panicked over a renewal; it is not renewed any more");
+                }
+            }
+        }
+        pending().await
     }
 
     /// What was used of what the lease holds: a completion that names anything else would not be carried out.

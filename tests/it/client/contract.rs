@@ -39,6 +39,7 @@ checks!(
     refusals_say_why_and_when,
     what_was_not_used_is_free_again,
     a_lease_lives_longer_when_it_is_renewed,
+    a_lease_tells_how_long_there_is_to_renew_it,
     who_waits_is_served_and_who_leaves_is_not_missed,
     batches_are_answered_in_order,
     how_a_call_went_reaches_breaker_and_limits,
@@ -102,6 +103,19 @@ async fn a_lease_lives_longer_when_it_is_renewed(host: Host) {
     assert!(lives <= Duration::from_secs(600), "{lives:?}");
     host.limiter.complete(end(grant.lease_id)).await.expect("it is held");
     assert_eq!(renew(None).await, Err(LeaseError::Finished));
+}
+
+async fn a_lease_tells_how_long_there_is_to_renew_it(host: Host) {
+    let within = |lease_id| host.limiter.renew_within(lease_id);
+    let grant = host.limiter.reserve(attempt(&[("rpm", 1)])).await.expect("there is room");
+    assert_eq!(within(grant.lease_id).await, Ok(None), "a window is not renewed");
+    let grant = host.limiter.reserve(attempt(&[("rpm", 1), ("slots", 1)])).await.expect("there is room");
+    let left = within(grant.lease_id).await.expect("it is live").expect("it has a slot");
+    assert!(Duration::from_secs(590) < left && left <= Duration::from_secs(600), "{left:?}");
+    host.limiter.complete(end(grant.lease_id)).await.expect("it is held");
+    for over in [grant.lease_id, LeaseId::generate()] {
+        assert_eq!(within(over).await, Err(LeaseError::Finished));
+    }
 }
 
 async fn who_waits_is_served_and_who_leaves_is_not_missed(host: Host) {

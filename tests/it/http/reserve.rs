@@ -71,9 +71,13 @@ async fn a_lease_is_renewed_while_it_lives() {
     let request = reserve("slots", 1);
     server.post("/v1/reserve", &request).await.done();
     let id = request["lease_id"].clone();
+    let path = format!("/v1/leases/{}", id.as_str().expect("text"));
+    let lease = server.get(&path).await.done();
+    assert!((1..=60_000).contains(&lease["renew_within_ms"].as_u64().expect("it has a slot")), "{lease}");
     let renewed = server.post("/v1/renew", &json!({"lease_id": id, "timeout_seconds": 30})).await.done();
     assert!(renewed["ok"] == true && (1..=60_000).contains(&renewed["expires_in_ms"].as_u64().unwrap()), "{renewed}");
     server.post("/v1/complete", &json!({"lease_id": id})).await.done();
+    assert!(server.get(&path).await.done()["renew_within_ms"].is_null());
     assert_eq!(
         server.post("/v1/renew", &json!({"lease_id": id})).await.problem(409),
         ("lease_finished".to_owned(), "the lease has ended; reserve again under a new `lease_id`".to_owned())

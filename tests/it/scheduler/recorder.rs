@@ -144,4 +144,8 @@ impl Limiter for Recorder {
     fn renew(&self, _: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>> {
         async { Ok(Duration::from_secs(60)) }.boxed()
     }
+
+    fn renew_within(&self, _: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        async { Ok(None) }.boxed()
+    }
 }
