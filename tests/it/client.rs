@@ -64,7 +64,7 @@ async fn batched() -> Host {
 }
 
 #[cfg(all(feature = "server", feature = "http-client"))]
-fn remote(address: std::net::SocketAddr) -> tollgate::client::HttpLimiter {
+pub(crate) fn remote(address: std::net::SocketAddr) -> tollgate::client::HttpLimiter {
     use tollgate::client::{BaseUrl, HttpLimiter, RemoteSettings};
     let base_url = BaseUrl::parse(&format!("http://{address}")).expect("a good URL");
     HttpLimiter::new(&RemoteSettings::new(base_url)).expect("it can be asked")

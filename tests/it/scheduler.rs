@@ -3,6 +3,8 @@
 mod bounds;
 mod dying;
 mod ending;
+#[cfg(all(feature = "server", feature = "http-client"))]
+mod killed;
 mod leases;
 mod order;
 mod properties;

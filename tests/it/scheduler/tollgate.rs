@@ -1,11 +1,11 @@
 //! Over a real Tollgate in this process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tollgate::Tollgate;
 use tollgate::client::LocalLimiter;
-use tollgate::policy::{Amounts, BreakerName, BreakerState};
+use tollgate::policy::{Amounts, BreakerName, BreakerState, Priority};
 use tollgate::scheduler::{ExecuteError, Executed, Job, JobHandle, Run, Scheduler};
 
 use super::upstream;
@@ -65,6 +65,47 @@ async fn a_saturated_provider_holds_up_nobody_else_and_goes_on_as_its_calls_end(
     assert_eq!(tollgate.totals().live_leases, 0);
     scheduler.shutdown(Duration::ZERO).await;
     tollgate.shutdown().await;
+}
+
+/// The ids of jobs for one provider with two slots, in the order in which they ran.
+async fn order<'a>(jobs: impl IntoIterator<Item = (String, &'a str, Priority)>) -> Vec<String> {
+    let (tollgate, scheduler) = start().await;
+    let ran: Arc<Mutex<Vec<String>>> = Arc::default();
+    let submit = |(id, tenant, priority): (String, &str, Priority)| {
+        let (ran, name) = (Arc::clone(&ran), id.clone());
+        let call = move |_: Run| async move {
+            ran.lock().expect("nobody panics").push(name);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok::<_, ExecuteError>(Executed::new(()))
+        };
+        let needs = Amounts::to_reserve([(key("a:concurrency"), 1)]).expect("good amounts");
+        let job = Job::new(upstream("a"), needs, call).id(label(&id)).tenant(label(tenant)).priority(priority);
+        scheduler.submit(job).expect("room")
+    };
+    for handle in jobs.into_iter().map(submit).collect::<Vec<_>>() {
+        within(60, handle).await.expect("it runs");
+    }
+    scheduler.shutdown(Duration::ZERO).await;
+    tollgate.shutdown().await;
+    Arc::try_unwrap(ran).expect("all jobs have ended").into_inner().expect("nobody panics")
+}
+
+#[tokio::test(start_paused = true)]
+async fn tenants_take_turns_at_a_limit_that_is_full() {
+    let loud = (0..50).map(|n| (format!("loud-{n}"), "loud", Priority::Normal));
+    let quiet = (0..3).map(|n| (format!("quiet-{n}"), "quiet", Priority::Normal));
+    let order = order(loud.chain(quiet)).await;
+    let last = order.iter().rposition(|id| id.starts_with("quiet")).expect("it ran");
+    assert!(order.len() == 53 && last < 8, "every second turn is quiet's: {order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn urgent_jobs_go_first_at_a_limit_that_is_full() {
+    let low = (0..20).map(|n| (format!("low-{n}"), "acme", Priority::Low));
+    let high = (0..3).map(|n| (format!("high-{n}"), "acme", Priority::High));
+    let order = order(low.chain(high)).await;
+    let last = order.iter().rposition(|id| id.starts_with("high")).expect("it ran");
+    assert!(order.len() == 23 && last < 5, "before all that wait: {order:?}");
 }
 
 #[tokio::test(start_paused = true)]
