@@ -12,6 +12,8 @@ mod renewing;
 mod requirements;
 mod reserve_until;
 mod settings;
+#[cfg(feature = "tokenizer")]
+mod tokenizer;
 
 #[cfg(test)]
 mod tests;
@@ -29,3 +31,5 @@ pub use reserve_until::{acquire_until, reserve_until};
 pub use settings::{
     BaseUrl, BatchSettings, ClientMode, ClientSettings, EmbeddedSettings, LimitsSource, RemoteSettings,
 };
+#[cfg(feature = "tokenizer")]
+pub use tokenizer::PromptTokens;
