@@ -1,7 +1,9 @@
-//! `POST /v1/reserve` over four keys against a bare axum route that reads and answers the same JSON, deciding nothing.
-//! Each server has a runtime of its own with one thread, the clients have a third; the servers take turns.
+//! `POST /v1/reserve` over four keys against a bare axum route that reads and answers the same JSON, deciding nothing;
+//! and the client's batches against its single calls. Each server has a runtime of its own with one thread, the clients
+//! have a third; both sides take turns.
 
 mod bare;
+mod batches;
 mod client;
 #[path = "../support/mod.rs"]
 mod support;
@@ -48,11 +50,24 @@ fn listen(runtime: &Runtime) -> (TcpListener, SocketAddr) {
 }
 
 /// Requests a second, and microseconds of the server's processor time for each.
-fn measure(runtime: &Runtime, clients: &mut Clients, server: &str) -> ([f64; 2], Vec<LeaseId>) {
+fn measure(
+    runtime: &Runtime,
+    server: &str,
+    requests: usize,
+    asking: impl Future<Output = Vec<LeaseId>>,
+) -> ([f64; 2], Vec<LeaseId>) {
     let before = proc::cpu_time(server);
-    let (time, leases) = timed(|| runtime.block_on(clients.round(REQUESTS_PER_CONNECTION)));
+    let (time, leases) = timed(|| runtime.block_on(asking));
     let cpu = proc::cpu_time(server) - before;
-    ([REQUESTS as f64 / time.as_secs_f64(), cpu.as_nanos() as f64 / 1e3 / REQUESTS as f64], leases)
+    ([requests as f64 / time.as_secs_f64(), cpu.as_nanos() as f64 / 1e3 / requests as f64], leases)
+}
+
+/// Outside the time: else the table of leases would fill with live ones.
+fn complete(runtime: &Runtime, tollgate: &Tollgate, leases: Vec<LeaseId>) {
+    for lease_id in leases {
+        let request = Complete { lease_id, actuals: Amounts::default() };
+        runtime.block_on(tollgate.complete(request)).expect("a lease");
+    }
 }
 
 fn main() {
@@ -67,18 +82,15 @@ fn main() {
     let mut to_bare = clients.block_on(Clients::connect(bare_address, CONNECTIONS));
     let mut granted = 0;
     let round = || {
-        let ([ours_per_second, our_cpu], leases) = measure(&clients, &mut to_ours, OURS);
-        let ([bare_per_second, bare_cpu], _) = measure(&clients, &mut to_bare, BARE);
-        // What was granted is completed, outside the time: else the table of leases would fill with live ones.
+        let ([ours_per_second, our_cpu], leases) =
+            measure(&clients, OURS, REQUESTS, to_ours.round(REQUESTS_PER_CONNECTION));
+        let ([bare_per_second, bare_cpu], _) =
+            measure(&clients, BARE, REQUESTS, to_bare.round(REQUESTS_PER_CONNECTION));
         granted += leases.len() as u64;
-        for lease_id in leases {
-            let request = Complete { lease_id, actuals: Amounts::default() };
-            clients.block_on(tollgate.complete(request)).expect("a lease");
-        }
+        complete(&clients, &tollgate, leases);
         [ours_per_second, bare_per_second, our_cpu, bare_cpu]
     };
     let [ours_per_second, bare_per_second, our_cpu, bare_cpu] = medians(options.or_quick(301, 3), round);
-    assert_eq!(tollgate.totals().granted, granted, "every request was granted");
 
     heading(options, "HTTP: `POST /v1/reserve` over 4 keys, 32 connections");
     let row = |name, unit, ours, theirs, wanted| {
@@ -86,4 +98,6 @@ fn main() {
     };
     row("requests", "per s", ours_per_second, bare_per_second, "≥ 0.75");
     row("the server's processor time for one", "µs", our_cpu, bare_cpu, "");
+    granted += batches::run(options, &clients, &tollgate, our_address);
+    assert_eq!(tollgate.totals().granted, granted, "every request was granted");
 }
