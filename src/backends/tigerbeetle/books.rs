@@ -232,6 +232,9 @@ impl Books {
 
     pub(super) fn attempts_of(&self, lease_id: LeaseId) -> Attempts {
         let mut attempts = self.attempts.lock().expect("nothing under this lock panics but a broken invariant");
+        if attempts.is_empty() {
+            return Attempts::new();
+        }
         attempts.remove(&lease_id, self.clock.now()).unwrap_or_default()
     }
 
