@@ -7,7 +7,8 @@ use std::time::Duration;
 use tigerbeetle_unofficial::Transfer;
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
-use super::books::{Attempts, Books, Counts, Trouble};
+use super::books::{Attempts, Books, Trouble};
+use super::counting::Counts;
 use super::lease::{LeaseRecord, held};
 use super::limits::Unresolved;
 use super::opening::is_there;
