@@ -15,6 +15,7 @@ mod root;
 mod runtime;
 mod status;
 mod supervision;
+mod timer;
 
 #[cfg(feature = "server")]
 mod api;
@@ -35,3 +36,4 @@ pub(crate) use registry::{Store, read_definitions};
 pub(crate) use root::Root;
 pub(crate) use runtime::Runtime;
 pub(crate) use supervision::{Children, ended as supervision_ended};
+pub(crate) use timer::Timer;

@@ -6,21 +6,17 @@
 //! many at once as the schedule lets run.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::task::AbortHandle;
 
 use super::attempt::Attempt;
 use super::job_handle::JobError;
 use super::shared::Shared;
+use crate::actors::Timer;
 use crate::policy::{Moment, Step};
 
 /// How many jobs are looked at in one go.
 const STEPS_MAX: usize = 64;
-
-/// The farthest that the timer is set.
-const TIMER_MAX: Duration = Duration::from_secs(365 * 86_400);
 
 /// What the dispatcher can be told.
 #[derive(Debug)]
@@ -41,8 +37,7 @@ pub(super) struct Dispatcher;
 /// The actor's state.
 pub(super) struct DispatcherState {
     shared: Arc<Shared>,
-    timer: Option<(Moment, AbortHandle)>,
-    generation: u64,
+    timer: Timer,
 }
 
 impl Actor for Dispatcher {
@@ -55,7 +50,7 @@ impl Actor for Dispatcher {
         _: ActorRef<Self::Msg>,
         shared: Arc<Shared>,
     ) -> Result<DispatcherState, ActorProcessingErr> {
-        Ok(DispatcherState { shared, timer: None, generation: 0 })
+        Ok(DispatcherState { shared, timer: Timer::default() })
     }
 
     async fn handle(
@@ -70,19 +65,10 @@ impl Actor for Dispatcher {
                 state.shared.woken();
                 state.look(&myself).await;
             }
-            DispatcherMessage::Tick { generation } if generation == state.generation => {
-                state.timer = None;
-                state.look(&myself).await;
-            }
+            DispatcherMessage::Tick { generation } if state.timer.is_due(generation) => state.look(&myself).await,
             DispatcherMessage::Tick { .. } => {} // From a timer that was replaced.
         }
         Ok(())
-    }
-}
-
-impl Drop for DispatcherState {
-    fn drop(&mut self) {
-        self.disarm();
     }
 }
 
@@ -105,21 +91,8 @@ impl DispatcherState {
     }
 
     fn arm(&mut self, myself: &ActorRef<DispatcherMessage>, due: Option<Moment>) {
-        if self.timer.as_ref().map(|(armed, _)| *armed) == due {
-            return;
-        }
-        self.disarm();
-        let Some(due) = due else { return };
-        self.generation += 1;
-        let generation = self.generation;
-        let wait = due.since(self.shared.clock.now()).min(TIMER_MAX);
-        let timer = myself.send_after(wait, move || DispatcherMessage::Tick { generation });
-        self.timer = Some((due, timer.abort_handle()));
-    }
-
-    fn disarm(&mut self) {
-        if let Some((_, timer)) = self.timer.take() {
-            timer.abort();
-        }
+        let Some(due) = due else { return self.timer.disarm() };
+        let wait = due.since(self.shared.clock.now());
+        self.timer.arm(myself, due, wait, |generation| DispatcherMessage::Tick { generation });
     }
 }

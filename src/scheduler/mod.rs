@@ -4,16 +4,16 @@
 //! ```
 //! use std::sync::Arc;
 //! use tollgate::client::NoopLimiter;
-//! use tollgate::policy::{Amounts, Key, Upstream};
+//! use tollgate::policy::{Amounts, Key, Reserve, Upstream};
 //! use tollgate::scheduler::{ExecuteError, Executed, Job, Run, Scheduler};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let scheduler = Scheduler::builder(Arc::new(NoopLimiter::new())).start().await?;
-//! let tokens = Key::parse("openai:gpt-4o:tpm")?;
-//! let needs = Amounts::to_reserve([(tokens.clone(), 600)])?;
+//! let needs = Reserve::of([("openai:gpt-4o:tpm", 600)])?.amounts;
 //! let call = |run: Run| async move {
 //!     // Here the provider is called, within `run.time_left()`.
+//!     let tokens = Key::parse("openai:gpt-4o:tpm").expect("a good key");
 //!     let used = Amounts::used([(tokens, 212)]).expect("one key");
 //!     Ok::<_, ExecuteError>(Executed::new(format!("lease {}", run.lease_id)).used(used))
 //! };

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::broadcast;
-use tokio::task::AbortHandle;
 
 use super::gate::Gate;
 use crate::actors::supervision::RETIRED;
+use crate::actors::timer::Timer;
 use crate::clock::Clock;
 use crate::policy::{
     BreakerOpen, BreakerView, CircuitBreaker as Machine, Class, Moment, Outcome, Override, PermitId, Transition,
@@ -63,8 +63,7 @@ pub(super) struct CircuitBreakerState {
     /// Not held: a breaker that nobody else holds may be dropped.
     gate: Weak<Gate>,
     clock: Clock,
-    timer: Option<(Moment, AbortHandle)>,
-    generation: u64,
+    timer: Timer,
 }
 
 impl Actor for CircuitBreaker {
@@ -77,7 +76,7 @@ impl Actor for CircuitBreaker {
         _: ActorRef<Self::Msg>,
         (gate, clock): Self::Arguments,
     ) -> Result<CircuitBreakerState, ActorProcessingErr> {
-        Ok(CircuitBreakerState { gate, clock, timer: None, generation: 0 })
+        Ok(CircuitBreakerState { gate, clock, timer: Timer::default() })
     }
 
     async fn handle(
@@ -92,8 +91,7 @@ impl Actor for CircuitBreaker {
         };
         match message {
             CircuitBreakerMessage::Tick { generation } => {
-                if generation == state.generation {
-                    state.timer = None;
+                if state.timer.is_due(generation) {
                     state.look(&myself, &gate);
                 }
             }
@@ -103,21 +101,6 @@ impl Actor for CircuitBreaker {
             }
         }
         Ok(())
-    }
-
-    async fn post_stop(
-        &self,
-        _: ActorRef<Self::Msg>,
-        state: &mut CircuitBreakerState,
-    ) -> Result<(), ActorProcessingErr> {
-        state.disarm();
-        Ok(())
-    }
-}
-
-impl Drop for CircuitBreakerState {
-    fn drop(&mut self) {
-        self.disarm();
     }
 }
 
@@ -165,25 +148,12 @@ impl CircuitBreakerState {
     fn look(&mut self, myself: &ActorRef<CircuitBreakerMessage>, gate: &Gate) {
         match gate.tend() {
             Some(due) => self.arm(myself, due),
-            None => self.disarm(),
+            None => self.timer.disarm(),
         }
     }
 
     fn arm(&mut self, myself: &ActorRef<CircuitBreakerMessage>, due: Moment) {
-        if self.timer.as_ref().is_some_and(|(armed, _)| *armed == due) {
-            return;
-        }
-        self.disarm();
-        self.generation += 1;
-        let generation = self.generation;
         let wait = due.since(self.clock.now()).max(Duration::from_nanos(1));
-        let timer = myself.send_after(wait, move || CircuitBreakerMessage::Tick { generation });
-        self.timer = Some((due, timer.abort_handle()));
-    }
-
-    fn disarm(&mut self) {
-        if let Some((_, timer)) = self.timer.take() {
-            timer.abort();
-        }
+        self.timer.arm(myself, due, wait, |generation| CircuitBreakerMessage::Tick { generation });
     }
 }

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::task::AbortHandle;
 
 use super::grant::UnclaimedGrant;
 use super::lines::Turn;
@@ -20,6 +19,7 @@ use crate::actors::mailbox::Mailbox;
 use crate::actors::registry::RegistryMessage;
 use crate::actors::runtime::Runtime;
 use crate::actors::supervision::RETIRED;
+use crate::actors::timer::Timer;
 use crate::backends::Settled;
 use crate::policy::{Grant, Key, KeyPattern, Moment, Reason, Refusal, Reserve};
 
@@ -91,8 +91,7 @@ pub(super) struct RateLimiterState {
     runtime: Arc<Runtime>,
     key: Key,
     limiter: Arc<Limiter>,
-    timer: Option<(Moment, AbortHandle)>,
-    generation: u64,
+    timer: Timer,
     /// The registry is to be told once the limit is active again. True at first: an earlier incarnation may have died
     /// before it did so.
     owes_report: bool,
@@ -108,7 +107,7 @@ impl Actor for RateLimiter {
         _: ActorRef<Self::Msg>,
         (runtime, key, limiter): Self::Arguments,
     ) -> Result<RateLimiterState, ActorProcessingErr> {
-        Ok(RateLimiterState { runtime, key, limiter, timer: None, generation: 0, owes_report: true })
+        Ok(RateLimiterState { runtime, key, limiter, timer: Timer::default(), owes_report: true })
     }
 
     async fn handle(
@@ -124,25 +123,11 @@ impl Actor for RateLimiter {
                 state.limiter.is_woken.store(false, Ordering::Release);
                 state.look(&myself).await;
             }
-            RateLimiterMessage::Tick { generation } if generation == state.generation => {
-                state.timer = None;
-                state.look(&myself).await;
-            }
+            RateLimiterMessage::Tick { generation } if state.timer.is_due(generation) => state.look(&myself).await,
             RateLimiterMessage::Tick { .. } => {} // From a timer that was replaced.
             RateLimiterMessage::Acquire { request, wait, reply } => state.acquire(request, wait, reply),
         }
         Ok(())
-    }
-
-    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut RateLimiterState) -> Result<(), ActorProcessingErr> {
-        state.disarm();
-        Ok(())
-    }
-}
-
-impl Drop for RateLimiterState {
-    fn drop(&mut self) {
-        self.disarm();
     }
 }
 
@@ -159,7 +144,7 @@ impl RateLimiterState {
         match [decrease_due, head_due].into_iter().flatten().min() {
             Some(due) => self.arm(myself, due),
             None => {
-                self.disarm();
+                self.timer.disarm();
                 if self.runtime.limiters.retire(&self.key) {
                     myself.stop(Some(RETIRED.to_owned()));
                 }
@@ -251,21 +236,8 @@ impl RateLimiterState {
     }
 
     fn arm(&mut self, myself: &ActorRef<RateLimiterMessage>, due: Moment) {
-        if self.timer.as_ref().is_some_and(|(armed, _)| *armed == due) {
-            return;
-        }
-        self.disarm();
-        self.generation += 1;
-        let generation = self.generation;
-        let wait = due.since(self.runtime.clock.now()).min(Duration::from_secs(365 * 86_400));
-        let timer = myself.send_after(wait, move || RateLimiterMessage::Tick { generation });
-        self.timer = Some((due, timer.abort_handle()));
-    }
-
-    fn disarm(&mut self) {
-        if let Some((_, timer)) = self.timer.take() {
-            timer.abort();
-        }
+        let wait = due.since(self.runtime.clock.now());
+        self.timer.arm(myself, due, wait, |generation| RateLimiterMessage::Tick { generation });
     }
 }
 

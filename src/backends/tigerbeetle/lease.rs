@@ -9,7 +9,7 @@ use tigerbeetle_unofficial::{Transfer, transfer};
 use super::chart::{Chart, Code};
 use crate::policy::{Labels, LeaseId};
 
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
+pub(super) const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// What a lease holds of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

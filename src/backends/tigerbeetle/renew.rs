@@ -4,14 +4,12 @@
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Trouble};
-use super::lease::{Held, HoldTerms, LeaseRecord, held};
+use super::lease::{Held, HoldTerms, LeaseRecord, NANOS_PER_SECOND, held};
 use super::settlement::again;
 use crate::policy::{Kind, LeaseError, Moment, Renew};
 
 /// How often a lease may turn out to be renewed by another server at the same time.
 const TRIES: usize = 4;
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 impl Books {
     /// Extends the concurrency holds of a live lease, all or none; says when its last hold will end.

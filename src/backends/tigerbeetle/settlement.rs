@@ -7,11 +7,9 @@ use tigerbeetle_unofficial::Transfer;
 
 use super::books::Books;
 use super::chart::{Code, LimitAccounts};
-use super::lease::{Held, HoldTerms, LeaseRecord};
+use super::lease::{Held, HoldTerms, LeaseRecord, NANOS_PER_SECOND};
 use super::limit::{Limit, Terms};
 use crate::policy::{Kind, Overage};
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// What is to be done about one hold.
 pub(super) struct Settlement {
