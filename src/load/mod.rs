@@ -5,10 +5,12 @@
 //! against what its limits promise, by the algorithm of `verify`.
 
 mod audit;
+mod errors;
 mod history;
 mod listing;
 mod metered;
 mod open_loop;
+mod own_timer;
 mod parts;
 mod plan;
 mod progress;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -49,6 +52,7 @@ pub(crate) struct Finished {
     shared: Arc<Shared>,
     took: Duration,
     is_cut_short: bool,
+    own_timer: Histogram<u64>,
 }
 
 /// Makes the load, until its time is over or `stop` ends; calls that were begun go on to their ends. `limiters` are
@@ -70,6 +74,7 @@ pub(crate) async fn run(
             Pace::Open { per_second } => callers.spawn(open_loop::run(caller, Schedule::new(shared.begin, per_second))),
         };
     }
+    let own_timer = tokio::spawn(own_timer::lateness(shared.clock.clone(), stopped));
     let mut progress = JoinSet::new();
     if shows_progress {
         progress.spawn(progress::show(Arc::clone(&shared)));
@@ -84,7 +89,8 @@ pub(crate) async fn run(
     progress.shutdown().await;
     // Calls that end after the last has begun are counted, so their time is too.
     let took = if is_cut_short { ran } else { shared.clock.now().since(shared.begin) };
-    Finished { shared, took, is_cut_short }
+    let own_timer = own_timer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    Finished { shared, took, is_cut_short, own_timer }
 }
 
 /// Waits for all of them; a panic goes on here.
@@ -99,11 +105,11 @@ async fn all(callers: &mut JoinSet<()>) {
 impl Finished {
     /// All figures, but for what only the server knows and what a check finds.
     pub(crate) fn report(&self, mode: &'static str, backend: String, sizes: &BatchSizes) -> Report {
-        let Self { shared, took, is_cut_short } = self;
+        let Self { shared, took, is_cut_short, own_timer } = self;
         let mut sum = Lane::new();
         shared.lanes().for_each(|lane| sum.add(&lane));
         let [allowed, denied] = [&shared.counts.allowed, &shared.counts.denied].map(read);
-        let mut report = Report {
+        Report {
             mode,
             backend,
             seconds: took.as_secs_f64(),
@@ -116,16 +122,14 @@ impl Finished {
             reserves_per_second: per_second(sum.reserve.len(), *took),
             allowed,
             denied,
-            errors: Default::default(),
-            error_example: None,
+            errors: sum.errors.list(shared.begin),
             http_5xx: None,
             reserve: Latency::of(&sum.reserve),
             complete: Latency::of(&sum.complete),
+            own_timer: Latency::of(own_timer),
             batches: Batches::of(&sizes.read()),
             verify: None,
-        };
-        report.put_errors(sum.errors);
-        report
+        }
     }
 
     /// Holds every grant against its limits, as they were before and are `after`, if that can be told.

@@ -1,6 +1,5 @@
 //! What a load has shown, for people and for scripts.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::audit::Audit;
-use super::tally::Errors;
+use super::errors::ErrorKind;
 
 /// All figures of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -30,14 +29,14 @@ pub(crate) struct Report {
     pub(crate) reserves_per_second: f64,
     pub(crate) allowed: u64,
     pub(crate) denied: u64,
-    /// By name.
-    pub(crate) errors: BTreeMap<&'static str, u64>,
-    /// What was said of the first error.
-    pub(crate) error_example: Option<String>,
+    /// The most frequent first.
+    pub(crate) errors: Vec<ErrorKind>,
     /// How many answers of the server had a status of 500 and above, if it tells.
     pub(crate) http_5xx: Option<u64>,
     pub(crate) reserve: Latency,
     pub(crate) complete: Latency,
+    /// How late this process was woken by timers of its own.
+    pub(crate) own_timer: Latency,
     pub(crate) batches: Batches,
     /// If it was asked for.
     pub(crate) verify: Option<Audit>,
@@ -100,10 +99,6 @@ impl Report {
         self.verify.as_ref().is_none_or(Audit::is_passed)
     }
 
-    pub(super) fn put_errors(&mut self, errors: Errors) {
-        (self.errors, self.error_example) = (errors.counts, errors.example);
-    }
-
     /// As text.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
@@ -122,21 +117,17 @@ impl Report {
             line("schedule", format!("{per_second} starts/s, {made} made, {missed} missed"));
         }
         line("throughput", format!("{:.1} reserves/s", self.reserves_per_second));
-        let errors: u64 = self.errors.values().sum();
+        let errors: u64 = self.errors.iter().map(|kind| kind.count).sum();
         line("answers", format!("{} allowed, {} denied, {errors} errors", self.allowed, self.denied));
-        for (name, count) in &self.errors {
-            line("", format!("{count} {name}"));
-        }
-        if let Some(example) = &self.error_example {
-            line("first error", example.chars().filter(|c| !c.is_control()).collect());
-        }
+        self.errors.iter().for_each(|kind| line("", kind.line()));
         if let Some(count) = self.http_5xx {
             line("HTTP 5xx", count.to_string());
         }
         let Batches { count, mean, p50, p95, max } = self.batches;
         line("batches", format!("{count} sent, of {mean:.1} on average, p50 {p50}, p95 {p95}, max {max}"));
         let names = ["p50", "p95", "p99", "p99.9", "max"].map(|name| format!("{name:>10}")).concat();
-        let latencies = self.reserve.row("reserve") + &self.complete.row("complete");
+        let rows = [("reserve", self.reserve), ("complete", self.complete), ("own timer", self.own_timer)];
+        let latencies = rows.map(|(name, latency)| latency.row(name)).concat();
         text.push_str(&format!("\n{:<10}{names}{:>12}\n{latencies}", "LATENCY", "COUNT"));
         if let Some(audit) = &self.verify {
             text.push_str(&audit_text(audit));

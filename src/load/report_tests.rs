@@ -1,5 +1,7 @@
 //! What people and scripts read of a load.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::load::audit::WorstLimit;
 
@@ -21,11 +23,17 @@ fn report() -> Report {
         reserves_per_second: per_second(1_003, Duration::from_secs(2)),
         allowed: 1_000,
         denied: 2,
-        errors: BTreeMap::from([("backend_error", 1)]),
-        error_example: Some("it\nbroke".to_owned()),
+        errors: vec![ErrorKind {
+            name: "backend_error",
+            text: "it broke".to_owned(),
+            count: 1,
+            first_ms: 70,
+            last_ms: 70,
+        }],
         http_5xx: Some(0),
         reserve: Latency::of(&nanos),
         complete: Latency::of(&Histogram::new(3).expect("good bounds")),
+        own_timer: Latency::of(&nanos),
         batches: Batches::of(&sizes),
         verify: None,
     }
@@ -40,14 +48,14 @@ fn people_read_lines_and_a_table() {
             "schedule         600 starts/s, 1003 made, 197 missed\n",
             "throughput       501.5 reserves/s\n",
             "answers          1000 allowed, 2 denied, 1 errors\n",
-            "                 1 backend_error\n",
-            "first error      itbroke\n",
+            "                 1 backend_error, from 0.1 s to 0.1 s: it broke\n",
             "HTTP 5xx         0\n",
             "batches          3 sent, of 4.0 on average, p50 3, p95 8, max 8\n",
             "\n",
             "LATENCY          p50       p95       p99     p99.9       max       COUNT\n",
             "reserve     500.2 µs  950.3 µs  990.2 µs  999.4 µs   1.00 ms        1000\n",
             "complete      0.0 µs    0.0 µs    0.0 µs    0.0 µs    0.0 µs           0\n",
+            "own timer   500.2 µs  950.3 µs  990.2 µs  999.4 µs   1.00 ms        1000\n",
         )
     );
 }
@@ -77,7 +85,7 @@ fn a_check_says_what_it_found_and_what_it_could_not_say() {
 #[test]
 fn scripts_read_json() {
     let json = serde_json::to_value(report()).expect("it is plain data");
-    assert_eq!((&json["allowed"], &json["errors"]["backend_error"]), (&1_000.into(), &1.into()));
+    assert_eq!((&json["allowed"], &json["errors"][0]["count"]), (&1_000.into(), &1.into()));
     assert_eq!((&json["schedule"]["missed"], &json["verify"]), (&197.into(), &serde_json::Value::Null));
     assert_eq!(json["batches"]["max"], 8);
 }

@@ -1,20 +1,21 @@
 //! What is counted while a load runs. Callers share a few lanes, so that they seldom meet at a lock and the memory of
 //! histograms does not grow with their number.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::errors::Errors;
 use super::history::Admitted;
-use crate::policy::{Grant, LeaseError, Reason, Refusal};
+use crate::policy::{Grant, LeaseError, Moment, Reason, Refusal};
 
 /// The longest time that is told apart from longer ones.
 const LATENCY_MAX: Duration = Duration::from_secs(300);
 const SIGNIFICANT_DIGITS: u8 = 3;
-/// As much of what a server says of an error is kept.
-const EXAMPLE_CHARS_MAX: usize = 300;
+
+type Reserved = Result<Grant, Box<Refusal>>;
+type Completed = Result<(), LeaseError>;
 
 /// How a reservation was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(super) enum Answered {
 }
 
 impl Answered {
-    pub(super) fn of(answer: &Result<Grant, Box<Refusal>>) -> Self {
+    pub(super) fn of(answer: &Reserved) -> Self {
         let Err(refusal) = answer else { return Self::Allowed };
         match &refusal.reason {
             Reason::Denied | Reason::LimitDecreasing(_) | Reason::LimitPaused(_) | Reason::BreakerOpen(_) => {
@@ -53,14 +54,6 @@ pub(super) struct Lane {
     pub(super) admitted: Vec<Admitted>,
 }
 
-/// What went wrong, by name: there are few.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Errors {
-    pub(super) counts: BTreeMap<&'static str, u64>,
-    /// What was said of the first.
-    pub(super) example: Option<String>,
-}
-
 /// What all callers have seen so far, to be shown while they run.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -75,12 +68,11 @@ pub(super) struct Counts {
 
 impl Lane {
     pub(super) fn new() -> Self {
-        let histogram =
-            || Histogram::new_with_max(nanos(LATENCY_MAX), SIGNIFICANT_DIGITS).expect("the bounds are good");
-        Self { reserve: histogram(), complete: histogram(), errors: Errors::default(), admitted: Vec::new() }
+        Self { reserve: latencies(), complete: latencies(), errors: Errors::default(), admitted: Vec::new() }
     }
 
-    pub(super) fn note_reserve(&mut self, took: Duration, answer: &Result<Grant, Box<Refusal>>, counts: &Counts) {
+    /// Notes an answer that came `at` this moment.
+    pub(super) fn note_reserve(&mut self, at: Moment, took: Duration, answer: &Reserved, counts: &Counts) {
         self.reserve.saturating_record(nanos(took));
         let name = match Answered::of(answer) {
             Answered::Allowed => return increase(&counts.allowed),
@@ -89,16 +81,18 @@ impl Lane {
             Answered::Unknown => "backend_error",
         };
         increase(&counts.errors);
-        self.errors.note(name, || answer.as_ref().err().map(ToString::to_string).unwrap_or_default());
+        let text = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        self.errors.note(name, &text, at);
     }
 
-    pub(super) fn note_complete(&mut self, took: Duration, answer: &Result<(), LeaseError>, counts: &Counts) {
+    /// The same for a completion.
+    pub(super) fn note_complete(&mut self, at: Moment, took: Duration, answer: &Completed, counts: &Counts) {
         self.complete.saturating_record(nanos(took));
         match answer {
             Ok(()) => increase(&counts.completed),
             Err(error) => {
                 increase(&counts.errors);
-                self.errors.note("complete_failed", || error.to_string());
+                self.errors.note("complete_failed", &error.to_string(), at);
             }
         }
     }
@@ -107,17 +101,7 @@ impl Lane {
     pub(super) fn add(&mut self, other: &Self) {
         self.reserve += &other.reserve;
         self.complete += &other.complete;
-        for (name, count) in &other.errors.counts {
-            *self.errors.counts.entry(name).or_default() += count;
-        }
-        self.errors.example = self.errors.example.take().or_else(|| other.errors.example.clone());
-    }
-}
-
-impl Errors {
-    fn note(&mut self, name: &'static str, text: impl FnOnce() -> String) {
-        *self.counts.entry(name).or_default() += 1;
-        self.example.get_or_insert_with(|| text().chars().take(EXAMPLE_CHARS_MAX).collect());
+        self.errors.add(&other.errors);
     }
 }
 
@@ -125,7 +109,12 @@ pub(super) fn increase(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
-fn nanos(time: Duration) -> u64 {
+/// Times in nanoseconds; none yet.
+pub(super) fn latencies() -> Histogram<u64> {
+    Histogram::new_with_max(nanos(LATENCY_MAX), SIGNIFICANT_DIGITS).expect("the bounds are good")
+}
+
+pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -134,7 +123,7 @@ mod tests {
     use super::*;
     use crate::policy::{Key, LeaseId};
 
-    fn refused(reason: Reason) -> Result<Grant, Box<Refusal>> {
+    fn refused(reason: Reason) -> Reserved {
         Err(Box::new(Refusal::permanent(reason)))
     }
 
@@ -151,19 +140,26 @@ mod tests {
     fn lanes_add_up() {
         let counts = Counts::default();
         let grant = Grant { lease_id: LeaseId::generate(), reserved_at_unix_ms: 0 };
+        let at = Moment::START;
         let (mut one, mut other) = (Lane::new(), Lane::new());
-        one.note_reserve(Duration::from_micros(10), &Ok(grant), &counts);
-        one.note_reserve(Duration::from_micros(30), &refused(Reason::Denied), &counts);
-        other.note_reserve(Duration::from_secs(1_000), &refused(Reason::BackendError("it broke".to_owned())), &counts);
-        other.note_reserve(Duration::ZERO, &refused(Reason::Overloaded), &counts);
-        other.note_complete(Duration::from_micros(20), &Err(LeaseError::Finished), &counts);
-        other.note_complete(Duration::from_micros(20), &Ok(()), &counts);
+        one.note_reserve(at, Duration::from_micros(10), &Ok(grant), &counts);
+        one.note_reserve(at, Duration::from_micros(30), &refused(Reason::Denied), &counts);
+        other.note_reserve(
+            at,
+            Duration::from_secs(1_000),
+            &refused(Reason::BackendError("it broke".to_owned())),
+            &counts,
+        );
+        other.note_reserve(at, Duration::ZERO, &refused(Reason::Overloaded), &counts);
+        other.note_complete(at, Duration::from_micros(20), &Err(LeaseError::Finished), &counts);
+        other.note_complete(at, Duration::from_micros(20), &Ok(()), &counts);
         one.add(&other);
         assert_eq!((one.reserve.len(), one.complete.len()), (4, 2));
         assert!(one.reserve.max() >= nanos(LATENCY_MAX), "what takes longer is kept as the longest");
-        let errors = [("backend_error", 1), ("complete_failed", 1), ("overloaded", 1)];
-        assert_eq!(one.errors.counts, BTreeMap::from(errors));
-        assert_eq!(one.errors.example.as_deref(), Some("reservation refused: it broke"));
+        let errors = one.errors.list(at);
+        let names: Vec<_> = errors.iter().map(|kind| kind.name).collect();
+        assert_eq!(names, ["backend_error", "complete_failed", "overloaded"]);
+        assert_eq!(errors[0].text, "reservation refused: it broke");
         let counted = [&counts.allowed, &counts.denied, &counts.errors, &counts.completed];
         assert_eq!(counted.map(|count| count.load(Ordering::Relaxed)), [1, 1, 3, 1]);
     }

@@ -63,7 +63,8 @@ async fn limits_that_hold_pass() {
     let (report, audit) = load(FIELDS, limiter, std::future::pending()).await;
     assert!(audit.is_passed(), "{audit:?}");
     assert_eq!((audit.reserves_checked, audit.limits_checked), (report.allowed, 4));
-    assert!(report.allowed >= 100 && report.denied > 0 && report.errors.is_empty(), "{report:?}");
+    // Of each call as many tokens as chance says, so that they are some more or some less.
+    assert!(report.allowed >= 60 && report.denied > 0 && report.errors.is_empty(), "{report:?}");
     assert_eq!(report.reserves, report.allowed + report.denied);
     assert_eq!(report.complete.count, report.allowed, "each grant is completed once");
     assert_eq!(report.batches.count, report.reserves + report.complete.count);

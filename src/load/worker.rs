@@ -131,7 +131,7 @@ impl Caller {
         let answer = self.limiter.reserve(request.into()).await;
         let answered = self.now();
         let took = answered.since(counted_from.unwrap_or(sent));
-        self.shared.lane(self.number).note_reserve(took, &answer, &self.shared.counts);
+        self.shared.lane(self.number).note_reserve(answered, took, &answer, &self.shared.counts);
         match Answered::of(&answer) {
             Answered::Allowed => {
                 let record = self.keep(Admitted { call, sent, answered, completion: None });
@@ -154,8 +154,9 @@ impl Caller {
             self.shared.lane(self.number).admitted[record].completion = Some(Completed { sent, used });
         }
         let answer = self.limiter.complete(request.into()).await;
-        let took = self.now().since(sent);
-        self.shared.lane(self.number).note_complete(took, &answer, &self.shared.counts);
+        let answered = self.now();
+        let took = answered.since(sent);
+        self.shared.lane(self.number).note_complete(answered, took, &answer, &self.shared.counts);
     }
 
     /// It may have been granted, and nobody will use it. Whether this is heard is as unknown.

@@ -27,7 +27,7 @@ impl Target {
 #[track_caller]
 fn check_well(report: &Value) {
     assert_eq!((&report["mode"], &report["backend"]), (&"http".into(), &"memory".into()));
-    assert_eq!((&report["errors"], &report["http_5xx"]), (&serde_json::json!({}), &0.into()), "{report}");
+    assert_eq!((&report["errors"], &report["http_5xx"]), (&serde_json::json!([]), &0.into()), "{report}");
     let (allowed, denied) = (number(report, "allowed"), number(report, "denied"));
     assert!(allowed > 0, "{report}");
     assert_eq!(number(report, "reserves"), allowed + denied);
