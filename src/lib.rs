@@ -58,7 +58,7 @@
 //! - [`client`]: what a host holds that does not care where its Tollgate runs.
 //! - [`scheduler`]: jobs that wait for their turn, reserve, run and complete.
 //! - [`config`]: TOML and environment variables, checked.
-//! - `api`, `cli`: the HTTP face and the command line, with the feature `server`.
+//! - `api`, `cli`: the HTTP face and the command line, with the feature `server`; `load` is what `tollgate load` runs.
 //! - [`clock`]: the only place that reads clocks.
 
 pub mod policy;
@@ -79,6 +79,9 @@ pub mod config;
 
 #[cfg(feature = "server")]
 pub mod api;
+
+#[cfg(feature = "server")]
+mod load;
 
 #[cfg(feature = "server")]
 pub mod cli;

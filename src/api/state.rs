@@ -15,7 +15,8 @@ use crate::tollgate::Tollgate;
 pub struct ServeOptions {
     /// The most connections that are open at once; more wait to be accepted.
     pub max_connections: usize,
-    /// How long a request's head may take to arrive, and a connection that is kept alive may stay idle.
+    /// How long a request's head may take to arrive, and a connection that is kept alive may stay idle. Clients let go
+    /// of theirs after 5 seconds; with less, requests of theirs may get no answer.
     pub header_timeout: Duration,
     /// How long a body may take to arrive, and then its answer to be made.
     pub request_timeout: Duration,

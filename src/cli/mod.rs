@@ -8,6 +8,7 @@ mod complete;
 mod dev_cluster;
 mod failure;
 mod limits;
+mod load;
 mod log;
 mod output;
 mod path;
@@ -49,6 +50,8 @@ enum Command {
     Reserve(reserve::ReserveArgs),
     /// End a lease, and state what was really used
     Complete(complete::CompleteArgs),
+    /// Make load on a server or in this process, and check what was granted
+    Load(load::LoadArgs),
     /// Run a TigerBeetle cluster on this machine, for development
     #[cfg(feature = "tigerbeetle")]
     DevCluster(dev_cluster::DevClusterArgs),
@@ -65,6 +68,7 @@ impl Cli {
             Command::Status(args) => status::run(args).await,
             Command::Reserve(args) => reserve::run(args).await,
             Command::Complete(args) => complete::run(args).await,
+            Command::Load(args) => load::run(args).await,
             #[cfg(feature = "tigerbeetle")]
             Command::DevCluster(args) => dev_cluster::run(args).await,
         };
@@ -125,6 +129,9 @@ mod tests {
             "reserve a=1 --wait 5000 --priority high",
             "complete 01ARZ3NDEKTSV4RRFFQ69G5FAV a=0 b=7",
             "complete 01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "load --mode http --verify --duration 60s --concurrency 200 --server http://localhost:9000",
+            "load --mode local --backend memory --providers 3 --keys 100 --batch-size 16 --hot-key 20 --think-ms 5 --json",
+            "load --rate 500 --duration 5m --verify --history 5000",
         ] {
             let words = ["tollgate"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
@@ -162,6 +169,9 @@ mod tests {
             ("limits put", "--key <KEY>"),
             ("limits put limit.json --key a", "cannot be used with"),
             ("limits put --key a --kind fixed --capacity 1", "[possible values: rolling, concurrency, token_bucket]"),
+            ("load --mode grpc", "[possible values: http, local]"),
+            ("load --duration soon", "it is no time; write it as `500ms`, `60s` or `5m`"),
+            ("load --hot-key 101", "101 is not in 0..=100"),
             ("breakers trip a", "unrecognized subcommand 'trip'"),
             ("breakers open", "<NAME>"),
             ("status --server https://a", "only plain `http` is spoken"),

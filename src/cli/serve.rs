@@ -31,7 +31,8 @@ pub(super) struct ServeArgs {
     backend: Option<BackendKind>,
 }
 
-fn parse_backend(text: &str) -> Result<BackendKind, String> {
+/// Reads the name of a backend.
+pub(super) fn parse_backend(text: &str) -> Result<BackendKind, String> {
     let known = BackendKind::CHOICES.iter().find(|(name, _)| *name == text);
     let names: Vec<_> = BackendKind::CHOICES.iter().map(|(name, _)| format!("`{name}`")).collect();
     known.map(|(_, kind)| *kind).ok_or_else(|| format!("no such backend; use {}", names.join(" or ")))

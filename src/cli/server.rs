@@ -13,6 +13,9 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use super::Failure;
+use super::check::unfit;
+use crate::client::{BaseUrl, RemoteSettings};
+use crate::config::Secret;
 
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,6 +34,16 @@ pub(super) struct ServerArgs {
     /// Print the server's JSON instead of text
     #[arg(long, global = true, help_heading = "Server")]
     pub(super) json: bool,
+}
+
+impl ServerArgs {
+    /// The same server, for a limiter.
+    pub(super) fn remote(&self) -> Result<RemoteSettings, Failure> {
+        let base_url = BaseUrl::parse(&self.server).map_err(|mistake| unfit(mistake.under("--server")))?;
+        let token = self.token.as_deref().filter(|token| !token.is_empty()).map(Secret::parse).transpose();
+        let token = token.map_err(|mistake| unfit(mistake.under("--token")))?;
+        Ok(RemoteSettings { token, ..RemoteSettings::new(base_url) })
+    }
 }
 
 /// A running server.
@@ -87,6 +100,15 @@ impl Server {
         self.send(Method::DELETE, path, None, PATIENCE).await
     }
 
+    /// What is no JSON, such as the metrics.
+    pub(super) async fn text(&self, path: &str) -> Result<String, Failure> {
+        let (status, bytes) = self.exchange(self.request(Method::GET, path, None)?, PATIENCE).await?;
+        if !status.is_success() {
+            return Err(Failure::of_answer(status, &serde_json::from_slice(&bytes).unwrap_or_default()));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -94,13 +116,20 @@ impl Server {
         body: Option<&Value>,
         patience: Duration,
     ) -> Result<Answer, Failure> {
-        let request = self.request(method, path, body)?;
+        let (status, bytes) = self.exchange(self.request(method, path, body)?, patience).await?;
+        Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        patience: Duration,
+    ) -> Result<(StatusCode, Bytes), Failure> {
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| self.unanswered(&error))?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_MIB_MAX << 20).collect().await;
-            let bytes = body.map_err(|error| self.unreadable(error.as_ref()))?.to_bytes();
-            Ok(Answer { status, body: serde_json::from_slice(&bytes).unwrap_or_default() })
+            Ok((status, body.map_err(|error| self.unreadable(error.as_ref()))?.to_bytes()))
         };
         match tokio::time::timeout(patience, exchange).await {
             Ok(answer) => answer,

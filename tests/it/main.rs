@@ -15,6 +15,8 @@ mod finishing;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
+mod load;
+#[cfg(feature = "server")]
 mod process;
 mod races;
 mod ractor_facts;

@@ -1,7 +1,7 @@
 //! The books: what this server keeps beside the ledger, and the way to it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use tigerbeetle_unofficial::{QueryFilter, Transfer, account};
 
 use super::answer::SessionError;
 use super::chart::{Chart, link};
+use super::counting::Counts;
 use super::definition_log::Wanted;
 use super::ending::Ending;
+use super::forerunner::Forerunner;
 use super::leases::Leases;
 use super::limit::{Limit, Terms};
 use super::limits::Limits;
@@ -54,17 +56,6 @@ pub(super) enum Trouble {
     Fault(String),
 }
 
-/// What this server has counted.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) decided: AtomicU64,
-    pub(super) granted: AtomicU64,
-    pub(super) denied: AtomicU64,
-    pub(super) completed: AtomicU64,
-    pub(super) expired: AtomicU64,
-    pub(super) late: AtomicU64,
-}
-
 /// What became of a chain.
 pub(super) struct Written {
     /// The member that failed, and with it the whole chain.
@@ -85,6 +76,7 @@ pub(super) struct Books {
     pub(super) ending: Arc<Ending>,
     /// Cloned into every task that goes on by itself.
     pub(super) detached: Arc<()>,
+    pub(super) forerunner: Mutex<Forerunner>,
     /// Limits that were used since it was last looked whether they owe something.
     pub(super) repaying: Mutex<Vec<Arc<Limit>>>,
     /// Templates of which other servers made newer ones.
@@ -114,6 +106,7 @@ impl Books {
             counts: Counts::default(),
             ending: Ending::new(tigerbeetle.in_flight_max),
             detached: Arc::default(),
+            forerunner: Mutex::default(),
             repaying: Mutex::default(),
             newer_templates: Mutex::default(),
             is_closed: AtomicBool::new(false),
@@ -232,6 +225,9 @@ impl Books {
 
     pub(super) fn attempts_of(&self, lease_id: LeaseId) -> Attempts {
         let mut attempts = self.attempts.lock().expect("nothing under this lock panics but a broken invariant");
+        if attempts.is_empty() {
+            return Attempts::new();
+        }
         attempts.remove(&lease_id, self.clock.now()).unwrap_or_default()
     }
 
@@ -248,12 +244,6 @@ impl Books {
         if self.limits.is_watched(&limit.key) {
             self.observer.capacity_freed(&limit.key);
         }
-    }
-}
-
-impl Counts {
-    pub(super) fn add(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `operator` | capacity given out, holds that ended, records | capacity taken back, holds |
 //! | `log` | | one entry per change of a limit |
-//! | `leases` | | one mark per finished lease, holds that shadow limits do not charge |
+//! | `leases` | | one mark per finished lease, holds that shadow limits do not charge, holds of nothing |
 //! | `limit` | what is taken | its capacity; the cluster refuses what exceeds it |
 //! | `owed` | overage beyond the capacity (`repay`) | what was paid of it |
 //! | `debt` | overage that is only booked (`debt`) | |
@@ -69,10 +69,12 @@ pub(super) enum Code {
     Debt = 28,
     /// Amounts that are moved and moved back, to see that they are free.
     Guard = 29,
+    /// A hold of nothing that expires before those of leases.
+    Forerunner = 30,
 }
 
 impl Code {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::Begin,
         Self::Change,
         Self::Lowering,
@@ -95,11 +97,12 @@ impl Code {
         Self::Debt,
         Self::Guard,
         Self::InForce,
+        Self::Forerunner,
     ];
 
     /// Whether such a hold is charged to its limit.
     pub(super) fn is_charged(self) -> bool {
-        !matches!(self, Self::UnchargedHold | Self::UnchargedSlot)
+        !matches!(self, Self::UnchargedHold | Self::UnchargedSlot | Self::Forerunner)
     }
 
     /// Whether such a hold is one of what is held at once.
@@ -202,6 +205,11 @@ impl Chart {
     pub(super) fn taken(&self, lease_id: LeaseId) -> Transfer {
         let id = self.ids.part(lease_id, "taken", 0);
         self.posted(id, Code::Taken, self.operator, self.leases, 0).with_user_data_128(lease_id.as_u128())
+    }
+
+    /// Holds nothing, for so many seconds.
+    pub(super) fn forerunner(&self, unix_ms: u64, seconds: u32) -> Transfer {
+        self.pending(self.ids.fresh(unix_ms), Code::Forerunner, self.operator, 0, seconds)
     }
 
     /// Pays what a limit owes from what it has free, as far as that goes. Can be done any number of times.

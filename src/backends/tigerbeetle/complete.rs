@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
-use super::books::{Books, Counts, Trouble};
+use super::books::{Books, Trouble};
+use super::counting::Counts;
 use super::finding::Owner;
 use super::lease::LeaseRecord;
 use super::leases::Left;

@@ -1,18 +1,39 @@
 //! What is this server's own: what providers ask of limits, and what was counted.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tigerbeetle_unofficial::Account;
 use tigerbeetle_unofficial::core::error::CreateAccountErrorKind;
 
-use super::books::{Books, Counts, Trouble};
+use super::books::{Books, Trouble};
 use crate::backends::SessionStatus;
 use crate::policy::{Complete, Key, Kind, Moment, Refusal, Reserve, Restraint};
 
 /// How long a grant is kept for whom it was made, after its deadline.
 const GIVE_BACK_DELAY: Duration = Duration::from_secs(1);
+
+/// What this server has counted.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) decided: AtomicU64,
+    pub(super) granted: AtomicU64,
+    pub(super) denied: AtomicU64,
+    pub(super) completed: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) late: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
 
 impl Books {
     /// Makes accounts; those that are there already are no failure.

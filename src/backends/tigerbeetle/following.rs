@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tigerbeetle_unofficial::{Transfer, account};
 
-use super::books::{Books, Counts, PACKET_MAX, Trouble};
+use super::books::{Books, PACKET_MAX, Trouble};
+use super::counting::Counts;
 use super::definition_log::is_entry;
 use super::limit::{Limit, Terms};
 use crate::backends::Registered;
@@ -89,6 +90,7 @@ impl Books {
         if turn.0.is_log_due(self.clock.now()) {
             self.follow_log(&turn.0).await.unwrap_or_else(note);
             self.look_for_debts().await.unwrap_or_else(note);
+            self.run_ahead().await.unwrap_or_else(note);
         }
         self.look_for_room_to_wait_for().await.unwrap_or_else(note);
     }

@@ -18,7 +18,8 @@ const VISITS_MAX: usize = 16_384;
 /// How long a finished lease is kept: a late retry is answered without a question.
 const FINISHED_MEMORY_NS: u64 = 60_000_000_000;
 
-type Shard = HashMap<LeaseId, LeaseRecord, RandomState>;
+/// Boxed, so that a table that grows moves little.
+type Shard = HashMap<LeaseId, Box<LeaseRecord>, RandomState>;
 
 /// A part of the ledger's leases.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Leases {
     }
 
     pub(super) fn get(&self, id: LeaseId) -> Option<LeaseRecord> {
-        self.shard(id).get(&id).cloned()
+        self.shard(id).get(&id).map(|lease| LeaseRecord::clone(lease))
     }
 
     pub(super) fn has(&self, id: LeaseId) -> bool {
@@ -86,7 +87,7 @@ impl Leases {
             shard.remove(&finished);
         }
         let is_live = !lease.is_finished;
-        let before = shard.insert(lease.id, lease).is_some_and(|before| !before.is_finished);
+        let before = shard.insert(lease.id, Box::new(lease)).is_some_and(|before| !before.is_finished);
         self.count(before, is_live);
     }
 
@@ -125,7 +126,7 @@ impl Leases {
         if lease.takers != 0 || lease.is_finished {
             return Left::ToOthers;
         }
-        let left = Box::new(lease.clone());
+        let left = lease.clone();
         lease.is_finished = true;
         self.count(true, false);
         Left::Last(left)
@@ -144,7 +145,7 @@ impl Leases {
         shard.retain(|_, lease| {
             let is_live = lease.is_live(now_ns);
             if !is_live && !lease.is_finished {
-                ended.push(lease.clone()); // Not marked as over: another server may have renewed it.
+                ended.push(LeaseRecord::clone(lease)); // Not marked as over: another server may have renewed it.
             }
             is_live || (lease.is_finished && now_ns < lease.granted_at_ns + FINISHED_MEMORY_NS)
         });

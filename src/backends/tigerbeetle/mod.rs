@@ -21,6 +21,7 @@ mod dial;
 mod ending;
 mod finding;
 mod following;
+mod forerunner;
 mod ids;
 mod in_time;
 mod lease;

@@ -14,7 +14,6 @@ use crate::policy::{Kind, LeaseId};
 /// One limit that is to be charged.
 pub(super) struct Charge {
     pub(super) line: Line,
-    pub(super) terms: Terms,
     /// False where only a shadow limit objects: the hold is booked beside it.
     pub(super) is_charged: bool,
 }
@@ -38,9 +37,13 @@ pub(super) struct Packet {
 }
 
 impl Charge {
+    pub(super) fn terms(&self) -> &Terms {
+        self.line.terms.as_ref().expect("what is charged is open")
+    }
+
     /// Whether its limit says no without a look at the ledger.
     pub(super) fn is_obstructed(&self) -> bool {
-        let Self { line, terms, .. } = self;
+        let (line, terms) = (&self.line, self.terms());
         let wanted = u128::from(terms.standing.wanted.get());
         terms.standing.is_decreasing() || terms.paused_until.is_some() || wanted < line.amount
     }
@@ -55,14 +58,14 @@ impl Books {
         let mut chain = Vec::with_capacity(charges.len());
         let mut members = SmallVec::new();
         for (at, charge) in charges.iter().enumerate() {
-            self.prelude(&charge.line.limit, &charge.terms, cluster_ns, &mut prelude);
+            self.prelude(&charge.line.limit, charge.terms(), cluster_ns, &mut prelude);
             let position = u32::try_from(at).expect("at most 32 keys");
             let id = ids.at(position, failed.get(at).copied().unwrap_or(0));
             chain.push(self.chart.hold(lease_id, id, position, &self.hold_terms(charge)));
             members.push(Member::Hold(at));
-            if charge.terms.withheld != 0 && charge.terms.enforces() {
+            if charge.terms().withheld != 0 && charge.terms().enforces() {
                 // Where a provider has less left than the books, that much must remain.
-                chain.extend(self.guard(&charge.terms));
+                chain.extend(self.guard(charge.terms()));
                 members.extend([Member::Guard(at); 2]);
             }
         }
@@ -70,7 +73,7 @@ impl Books {
     }
 
     fn hold_terms(&self, charge: &Charge) -> HoldTerms {
-        let Charge { line, terms, is_charged } = charge;
+        let (Charge { line, is_charged }, terms) = (charge, charge.terms());
         let (code, seconds) = match terms.standing.kind {
             Kind::Rolling { window } => (Code::RollingHold, window.get()),
             Kind::Concurrency { timeout } => (Code::ConcurrencyHold, timeout.get()),

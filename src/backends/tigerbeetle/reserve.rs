@@ -7,7 +7,8 @@ use std::time::Duration;
 use tigerbeetle_unofficial::Transfer;
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
-use super::books::{Attempts, Books, Counts, Trouble};
+use super::books::{Attempts, Books, Trouble};
+use super::counting::Counts;
 use super::lease::{LeaseRecord, held};
 use super::limits::Unresolved;
 use super::opening::is_there;
@@ -49,18 +50,17 @@ impl Books {
             Ok(lines) => lines,
             Err(refusal) => return Box::pin(self.own_answer(request, refusal)).await,
         };
-        let charge = |line: Line| Charge { is_charged: true, terms: line.terms.expect("it is open"), line };
-        let mut charges: Vec<_> = lines.into_iter().map(charge).collect();
+        let mut charges: Vec<_> = lines.into_iter().map(|line| Charge { line, is_charged: true }).collect();
         if charges.iter().any(Charge::is_obstructed)
             && let Some(refusal) = Box::pin(self.obstacles(&mut charges)).await?
         {
             return Box::pin(self.own_answer(request, Box::new(refusal))).await;
         }
         let granted = self.attempts(request, &mut charges, is_unknown).await?;
-        for Charge { line, terms, .. } in &charges {
-            line.limit.admitted();
-            if terms.overage == Overage::Repay || terms.owes {
-                self.look_for_debt_later(&line.limit);
+        for charge in &charges {
+            charge.line.limit.admitted();
+            if charge.terms().overage == Overage::Repay || charge.terms().owes {
+                self.look_for_debt_later(&charge.line.limit);
             }
         }
         self.count_shadows(&charges);
@@ -140,7 +140,7 @@ impl Books {
                 }
                 Outcome::Short(Member::Guard(at)) => at,
             };
-            if !charges[short].terms.enforces() {
+            if !charges[short].terms().enforces() {
                 charges[short].is_charged = false;
                 continue;
             }
@@ -167,7 +167,7 @@ impl Books {
     async fn attempt(&self, request: &Reserve, charges: &[Charge], failed: &Attempts) -> Result<Outcome, Trouble> {
         let Packet { prelude, mut chain, members, cluster_ns } = self.packet(request.lease_id, charges, failed);
         let written = self.write_chain(prelude, &mut chain).await?;
-        charges.iter().for_each(|charge| self.arrived(&charge.line.limit, &charge.terms, cluster_ns));
+        charges.iter().for_each(|charge| self.arrived(&charge.line.limit, charge.terms(), cluster_ns));
         let Some((at, kind)) = written.cause else {
             let holds = chain.into_iter().zip(members).filter(|(_, member)| matches!(member, Member::Hold(_)));
             return Ok(Outcome::Granted(holds.map(|(hold, _)| hold).collect(), written.cluster_ns));
@@ -205,15 +205,14 @@ impl Books {
 
     /// What stops a request before it is sent. Shadow limits that object are not charged.
     async fn obstacles(&self, charges: &mut [Charge]) -> Result<Option<Refusal>, Box<Refusal>> {
-        for charge in charges.iter_mut().filter(|charge| charge.terms.standing.is_decreasing()) {
+        for charge in charges.iter_mut().filter(|charge| charge.terms().standing.is_decreasing()) {
             let settled = self.settle_decrease(&charge.line.limit).await;
-            charge.terms = settled.map_err(|trouble| trouble.refusal(&self.settings))?;
-            charge.line.terms = Some(charge.terms);
+            charge.line.terms = Some(settled.map_err(|trouble| trouble.refusal(&self.settings))?);
         }
-        for charge in charges.iter_mut().filter(|charge| !charge.terms.enforces()) {
+        for charge in charges.iter_mut().filter(|charge| !charge.terms().enforces()) {
             charge.is_charged = !charge.is_obstructed();
         }
-        if charges.iter().any(|charge| charge.terms.enforces() && charge.is_obstructed()) {
+        if charges.iter().any(|charge| charge.terms().enforces() && charge.is_obstructed()) {
             return self.explain_charges(charges).await;
         }
         Ok(None)
@@ -226,7 +225,7 @@ impl Books {
 
     /// The books have room by every look, and the ledger says no: others take what frees.
     fn lost_the_race(&self, charge: &Charge) -> Refusal {
-        let Charge { line, terms, .. } = charge;
+        let (line, terms) = (&charge.line, charge.terms());
         let retry_after = line.limit.backoff(terms.standing.kind);
         let (key, capacity) = (line.limit.key.clone(), terms.standing.capacity.get());
         let wait_at_least = Duration::ZERO;

@@ -25,8 +25,9 @@ const REQUESTS_MAX: usize = 256;
 const WAITS_MAX: usize = 512;
 /// Connections that stay open without a request.
 const IDLE_MAX: usize = 64;
-/// A server keeps them for longer.
-const IDLE_TIME: Duration = Duration::from_secs(20);
+/// For how long. A server closes what is idle too, and a request on a connection that it is closing gets no answer: so
+/// this is well below its time, which is `ServeOptions::header_timeout`.
+const IDLE_TIME: Duration = Duration::from_secs(5);
 /// A batch of refusals that name 32 keys each is about so long.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 
@@ -170,4 +171,15 @@ fn bearer(token: &Secret) -> HeaderValue {
 /// A date is for people behind other servers; a Tollgate sends none.
 fn whole_seconds(value: &HeaderValue) -> Option<Duration> {
     value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+    use crate::api::ServeOptions;
+
+    #[test]
+    fn no_request_meets_a_connection_that_its_server_is_closing() {
+        assert!(IDLE_TIME * 2 <= ServeOptions::default().header_timeout);
+    }
 }
