@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use crate::actors::Wait;
 use crate::client::{Attempt, Completion, Limiter};
-use crate::policy::{Grant, LeaseError, Refusal, Renew};
+use crate::policy::{Grant, LeaseError, LeaseId, Refusal, Renew};
 
 const BATCH_MAX: u64 = 1_024;
 
@@ -64,6 +64,10 @@ impl Limiter for Metered {
 
     fn renew(&self, request: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>> {
         self.inner.renew(request)
+    }
+
+    fn renew_within(&self, lease_id: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        self.inner.renew_within(lease_id)
     }
 
     fn reserve_batch(&self, attempts: Vec<Attempt>) -> BoxFuture<'_, Vec<Result<Grant, Box<Refusal>>>> {

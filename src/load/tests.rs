@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::*;
 use crate::actors::Wait;
 use crate::client::{Attempt, Completion, LocalLimiter, NoopLimiter};
-use crate::policy::{DefinitionFields, Grant, LeaseError, Refusal, Renew};
+use crate::policy::{DefinitionFields, Grant, LeaseError, LeaseId, Refusal, Renew};
 use crate::tollgate::Tollgate;
 
 const FIELDS: PlanFields = PlanFields {
@@ -141,6 +141,10 @@ impl Limiter for Stalls {
 
     fn renew(&self, request: Renew) -> BoxFuture<'_, Result<Duration, LeaseError>> {
         self.inner.renew(request)
+    }
+
+    fn renew_within(&self, lease_id: LeaseId) -> BoxFuture<'_, Result<Option<Duration>, LeaseError>> {
+        self.inner.renew_within(lease_id)
     }
 }
 
