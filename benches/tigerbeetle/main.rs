@@ -78,7 +78,7 @@ impl Sides {
             let raw = round(&self.runtime, &self.raw, load, work);
             [ours.per_second, raw.per_second, ours.p50_us, raw.p50_us, ours.cpu_us, raw.cpu_us]
         };
-        let [ours, raw, our_p50, raw_p50, our_cpu, raw_cpu] = medians(self.options.or_quick(41, 1), both);
+        let [ours, raw, our_p50, raw_p50, our_cpu, raw_cpu] = medians(self.options.or_quick(21, 1), both);
         if load.callers == 1 {
             self.print(&format!("{name}, one caller, p50"), "µs", our_p50, raw_p50, wanted);
         } else {
@@ -102,7 +102,7 @@ impl Sides {
             self.runtime.block_on(self.ours.complete_by_id(leases));
             [ours, round(&self.runtime, &self.raw, load, Work::Reserve).per_second]
         };
-        let [ours, raw] = medians(self.options.or_quick(41, 1), both);
+        let [ours, raw] = medians(self.options.or_quick(21, 1), both);
         self.print("`POST /v1/reserve`, 32 connections", "per s", ours, raw, "");
     }
 

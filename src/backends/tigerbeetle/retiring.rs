@@ -20,6 +20,17 @@ type Waiting = HashMap<KeyPattern, (u64, Vec<Arc<Limit>>)>;
 #[derive(Debug, Default)]
 pub(super) struct Retiring(Mutex<Waiting>);
 
+impl Books {
+    /// What covers the key of a retired limit now may have asked the ledger before it knew: it asks again, and whoever
+    /// waits for it need not wait until the log is read.
+    fn begin_anew(&self, retired: &Limit) {
+        if let Some(successor) = self.limits.with_hash(retired.hash) {
+            successor.close();
+            self.tell_freed(&successor);
+        }
+    }
+}
+
 impl Retiring {
     pub(super) fn put(&self, pattern: &KeyPattern, removed: Removed) {
         let limits = removed.limits.into_iter().map(|(limit, _)| limit);
@@ -57,6 +68,7 @@ impl Retiring {
                 .collect();
             while let Some((limit, retired)) = writing.next().await {
                 retired?;
+                books.begin_anew(limit);
                 if let Some((_, limits)) = self.lock().get_mut(pattern) {
                     limits.retain(|other| !Arc::ptr_eq(other, limit));
                 }
