@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::history::Admitted;
 use super::listing::Listed;
+use super::tally::millis;
 use super::verify::{Charge, Rule, over_admissions};
 use super::workload::Workload;
 use crate::policy::{Key, KeyPattern, Moment};
@@ -79,7 +80,7 @@ pub(super) fn audit(workload: &Workload, after: Option<&[Listed]>, admitted: &[A
                 audit.over_admissions += finding.over_admissions;
                 let worst = finding.worst.filter(|worst| audit.exceeds(worst.taken, rule.capacity));
                 if let Some(worst) = worst {
-                    let at_ms = u64::try_from(worst.at.since(begin).as_millis()).unwrap_or(u64::MAX);
+                    let at_ms = millis(worst.at.since(begin));
                     let (key, capacity, taken) = (limit.key.to_string(), rule.capacity, worst.taken);
                     audit.worst = Some(WorstLimit { key, capacity, taken, at_ms });
                 }

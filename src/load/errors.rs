@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::tally::millis;
 use crate::policy::Moment;
 
 /// As many are told apart by their texts; what comes after them is counted by its name alone.
@@ -58,7 +59,7 @@ impl Errors {
 
     /// The most frequent first.
     pub(super) fn list(self, begin: Moment) -> Vec<ErrorKind> {
-        let ms = |at: Moment| u64::try_from(at.since(begin).as_millis()).unwrap_or(u64::MAX);
+        let ms = |at: Moment| millis(at.since(begin));
         let kind = |((name, text), seen): ((&'static str, String), Seen)| {
             let Seen { count, first, last } = seen;
             ErrorKind { name, text, count, first_ms: ms(first), last_ms: ms(last) }

@@ -21,7 +21,6 @@ mod worker;
 mod workload;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -39,7 +38,7 @@ use self::history::Admitted;
 use self::open_loop::Schedule;
 use self::plan::Pace;
 use self::report::{Batches, Latency, Starts, per_second};
-use self::tally::Lane;
+use self::tally::{Lane, read};
 use self::worker::{Caller, Shared};
 use crate::client::Limiter;
 use crate::clock::Clock;
@@ -146,10 +145,6 @@ impl Finished {
         let made = read(&self.shared.started);
         Some(Starts { per_second: per_second.get(), made, missed: due.saturating_sub(made) })
     }
-}
-
-fn read(count: &AtomicU64) -> u64 {
-    count.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

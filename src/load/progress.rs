@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::report::per_second;
+use super::tally::read;
 use super::worker::Shared;
 
 const EVERY: Duration = Duration::from_millis(500);
@@ -28,10 +28,6 @@ pub(super) async fn show(shared: Arc<Shared>) {
         // It is for people only: where nobody can see it, the load goes on.
         let _ = write!(io::stderr(), "{CLEAR}{}", line(now.since(shared.begin), shared.plan.duration, rate, counts));
     }
-}
-
-fn read(count: &AtomicU64) -> u64 {
-    count.load(Ordering::Relaxed)
 }
 
 fn line(passed: Duration, whole: Duration, rate: f64, [allowed, denied, errors]: [u64; 3]) -> String {

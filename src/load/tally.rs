@@ -109,6 +109,10 @@ pub(super) fn increase(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
+pub(super) fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
 /// Times in nanoseconds; none yet.
 pub(super) fn latencies() -> Histogram<u64> {
     Histogram::new_with_max(nanos(LATENCY_MAX), SIGNIFICANT_DIGITS).expect("the bounds are good")
@@ -116,6 +120,11 @@ pub(super) fn latencies() -> Histogram<u64> {
 
 pub(super) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Whole ones.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -161,6 +170,6 @@ mod tests {
         assert_eq!(names, ["backend_error", "complete_failed", "overloaded"]);
         assert_eq!(errors[0].text, "reservation refused: it broke");
         let counted = [&counts.allowed, &counts.denied, &counts.errors, &counts.completed];
-        assert_eq!(counted.map(|count| count.load(Ordering::Relaxed)), [1, 1, 3, 1]);
+        assert_eq!(counted.map(read), [1, 1, 3, 1]);
     }
 }

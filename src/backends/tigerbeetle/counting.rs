@@ -118,7 +118,7 @@ impl Books {
     }
 
     pub(super) fn status(&self) -> SessionStatus {
-        let late_grants_given_back = self.counts.late.load(Ordering::Relaxed);
+        let late_grants_given_back = Counts::read(&self.counts.late);
         SessionStatus { late_grants_given_back, ..self.session.status() }
     }
 }

@@ -1,9 +1,9 @@
 //! What the books look like from outside, asked of the ledger.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::books::{Books, Trouble};
+use super::counting::Counts;
 use super::definition_log::Standing;
 use super::limit::{Limit, Terms};
 use super::refusing::{Balance, Line};
@@ -81,7 +81,7 @@ impl Books {
 
     pub(super) fn totals(&self) -> Totals {
         let now = self.clock.now();
-        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let count = Counts::read;
         Totals {
             limits: self.limits.len() as u64,
             live_leases: self.leases.live() as u64,

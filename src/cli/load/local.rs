@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::Tollgate;
 use crate::actors::{Entry, Status};
 use crate::cli::{Failure, check};
-use crate::client::{BatchSettings, Batcher, Limiter, LocalLimiter};
+use crate::client::{Limiter, LocalLimiter};
 use crate::config::{BackendKind, Config, Environment};
 use crate::load::{BatchSizes, Listed, Metered, Plan};
 use crate::policy::DefinitionFields;
@@ -42,12 +42,7 @@ pub(super) async fn listed(tollgate: &Tollgate) -> Result<Vec<Listed>, Failure> 
 }
 
 pub(super) fn limiter(tollgate: &Tollgate, plan: &Plan, sizes: &BatchSizes) -> Arc<dyn Limiter> {
-    let limiter = Arc::new(Metered::new(Arc::new(LocalLimiter::new(tollgate.clone())), sizes.clone()));
-    if plan.batch_size() == 1 {
-        return limiter;
-    }
-    let settings = BatchSettings { size: plan.batch_size(), ..BatchSettings::default() };
-    Arc::new(Batcher::new(limiter, &settings))
+    super::batched(Metered::new(Arc::new(LocalLimiter::new(tollgate.clone())), sizes.clone()), plan)
 }
 
 /// Limits that some of the calls do not fit: those of each provider, and one for each tenant.

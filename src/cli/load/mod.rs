@@ -16,9 +16,9 @@ use self::remote::Remote;
 use super::serve::parse_backend;
 use super::server::ServerArgs;
 use super::{Exit, Failure, output};
-use crate::client::Limiter;
+use crate::client::{BatchSettings, Batcher, Limiter};
 use crate::config::BackendKind;
-use crate::load::{self, BatchSizes, Finished, Listed, Plan, PlanFields, Reach, Report, Unloadable, Workload};
+use crate::load::{self, BatchSizes, Finished, Listed, Metered, Plan, PlanFields, Reach, Report, Unloadable, Workload};
 use crate::policy::Mistake;
 
 /// How to load what.
@@ -115,6 +115,15 @@ async fn load_here(args: &LoadArgs, plan: Plan) -> Result<Report, Failure> {
     tollgate.shutdown().await;
     tollgate.ended().await;
     Ok(report)
+}
+
+/// Has requests travel together, if the plan says so.
+fn batched(limiter: Metered, plan: &Plan) -> Arc<dyn Limiter> {
+    if plan.batch_size() == 1 {
+        return Arc::new(limiter);
+    }
+    let settings = BatchSettings { size: plan.batch_size(), ..BatchSettings::default() };
+    Arc::new(Batcher::new(Arc::new(limiter), &settings))
 }
 
 /// The load. One signal ends it early, a second one at once.

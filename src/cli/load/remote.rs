@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cli::server::{Server, ServerArgs};
 use crate::cli::text::shown;
 use crate::cli::{Failure, check};
-use crate::client::{BatchSettings, Batcher, HttpLimiter, Limiter};
+use crate::client::{HttpLimiter, Limiter};
 use crate::load::{BatchSizes, CALLERS_PER_LIMITER, Listed, Metered, Plan, read_listing};
 
 /// The server under load.
@@ -43,15 +43,12 @@ impl Remote {
 /// As many limiters as the callers need, or a batcher for all of them.
 pub(super) fn limiters(args: &ServerArgs, plan: &Plan, sizes: &BatchSizes) -> Result<Vec<Arc<dyn Limiter>>, Failure> {
     let settings = args.remote()?;
-    let limiter = || -> Result<Arc<dyn Limiter>, Failure> {
+    let limiter = |_| {
         let limiter = HttpLimiter::new(&settings).map_err(|mistake| check::unfit(mistake.under("--server")))?;
-        Ok(Arc::new(Metered::new(Arc::new(limiter), sizes.clone())))
+        Ok(super::batched(Metered::new(Arc::new(limiter), sizes.clone()), plan))
     };
-    if 1 < plan.batch_size() {
-        let settings = BatchSettings { size: plan.batch_size(), ..BatchSettings::default() };
-        return Ok(vec![Arc::new(Batcher::new(limiter()?, &settings))]);
-    }
-    (0..plan.concurrency().div_ceil(CALLERS_PER_LIMITER)).map(|_| limiter()).collect()
+    let count = if 1 < plan.batch_size() { 1 } else { plan.concurrency().div_ceil(CALLERS_PER_LIMITER) };
+    (0..count).map(limiter).collect()
 }
 
 async fn read_limits(server: &Server) -> Result<Vec<Listed>, Failure> {
