@@ -28,40 +28,37 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// latest, but for long streams.
 const PERSISTENCE: Duration = Duration::from_secs(600);
 
-/// A lease that is given back.
-struct GivenBack {
-    /// As it was before it was marked as over here.
-    known: Option<LeaseRecord>,
+/// A lease that is given back, unless it was handed over more often than so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GivenBack {
+    pub(super) handovers: u32,
 }
 
 impl Books {
     /// Ends a lease; goes on trying while the cluster is away.
     pub(super) async fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
-        self.end(request, None).await
+        self.end(request, None).await.map(drop)
     }
 
     /// Ends a lease whose grant one caller did not take, and says whether it did: one that others have goes on. Of one
     /// that may have been granted, unless somebody has it here, this server never told anybody.
     pub(super) async fn give_back(&self, request: &Complete, is_granted: bool) -> Result<bool, LeaseError> {
-        let known = if is_granted {
-            match self.leases.leave(request.lease_id) {
-                Left::ToOthers => return Ok(false),
-                Left::Last(lease) => Some(*lease),
-                Left::Unknown => None,
-            }
-        } else if self.leases.has(request.lease_id) {
-            return Ok(false);
-        } else {
-            None
+        let left = match self.leases.has(request.lease_id) {
+            true if !is_granted => Left::ToOthers,
+            _ => self.leases.leave(request.lease_id),
         };
-        self.end(request, Some(GivenBack { known })).await.map(|()| true)
+        match left {
+            Left::ToOthers => Ok(false),
+            Left::Nobody { handovers } => self.end(request, Some(GivenBack { handovers })).await,
+        }
     }
 
-    async fn end(&self, request: &Complete, given_back: Option<GivenBack>) -> Result<(), LeaseError> {
+    /// Says whether it is over: one that is given back may be somebody else's by now.
+    async fn end(&self, request: &Complete, given_back: Option<GivenBack>) -> Result<bool, LeaseError> {
         let give_up_at = self.clock.now().after(PERSISTENCE);
         let mut place = None;
         loop {
-            let trouble = match self.try_to_end(request, given_back.as_ref()).await {
+            let trouble = match self.try_to_end(request, given_back).await {
                 Ok(done) => return done,
                 Err(trouble) => trouble,
             };
@@ -78,39 +75,34 @@ impl Books {
     async fn try_to_end(
         &self,
         request: &Complete,
-        given_back: Option<&GivenBack>,
-    ) -> Result<Result<(), LeaseError>, Trouble> {
-        let known = given_back.and_then(|given_back| given_back.known.clone());
-        let found = match known {
-            Some(lease) => Some(lease),
-            None => self.find_lease(request.lease_id).await?,
-        };
-        let Some(mut lease) = found else { return Ok(Ok(())) };
+        given_back: Option<GivenBack>,
+    ) -> Result<Result<bool, LeaseError>, Trouble> {
+        let Some(mut lease) = self.find_lease(request.lease_id).await? else { return Ok(Ok(true)) };
         let mut now_ns = self.session.cluster_ns();
         for attempt in 0..TRIES {
             if !lease.is_live(now_ns) {
-                return Ok(Ok(()));
+                return Ok(Ok(true));
             }
             let settlements = match self.settlements(&lease, request, attempt).await? {
                 Ok(settlements) => settlements,
                 Err(error) => return Ok(Err(error)),
             };
-            let (mut chain, collects) =
-                self.settling_chain(&lease, &settlements, attempt, now_ns, given_back.is_some());
+            let (mut chain, collects) = self.settling_chain(&lease, &settlements, attempt, now_ns, given_back);
             let written = self.write_chain(Vec::new(), &mut chain).await?;
             match written.cause {
                 None => {
                     self.completed(&lease, &settlements, now_ns);
                     // Another time will do, if this one fails.
-                    return Ok(self.write_each(&collects).await.map_or(Ok(()), Ok));
+                    let _ = self.write_each(&collects).await;
+                    return Ok(Ok(true));
                 }
                 Some((0, kind)) if is_there(kind) => {
                     self.leases.finish(lease.id);
-                    return Ok(Ok(()));
+                    return Ok(Ok(true));
                 }
                 Some((1, kind)) if is_there(kind) && given_back.is_some() => {
-                    self.leases.put(lease); // Another server has granted it again: it goes on.
-                    return Ok(Ok(()));
+                    self.leases.forget(lease.id); // Another server has granted it again: it goes on.
+                    return Ok(Ok(false));
                 }
                 Some((_, CreateTransferErrorKind::ExceedsCredits)) => {}
                 Some((at, CreateTransferErrorKind::PendingTransferExpired)) => {
@@ -123,7 +115,7 @@ impl Books {
                 // Something became of a hold since it was looked at.
                 Some(_) => match Box::pin(self.read_lease(lease.id)).await? {
                     Some(read) => lease = read,
-                    None => return Ok(Ok(())),
+                    None => return Ok(Ok(true)),
                 },
             }
         }

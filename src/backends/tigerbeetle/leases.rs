@@ -19,7 +19,29 @@ const VISITS_MAX: usize = 16_384;
 const FINISHED_MEMORY_NS: u64 = 60_000_000_000;
 
 /// Boxed, so that a table that grows moves little.
-type Shard = HashMap<LeaseId, Box<LeaseRecord>, RandomState>;
+type Shard = HashMap<LeaseId, Box<Known>, RandomState>;
+
+/// A lease, and who has it here.
+#[derive(Debug)]
+struct Known {
+    lease: LeaseRecord,
+    /// How many callers were told that they have it.
+    takers: u32,
+    /// The last of them left it: it is being given back, and nobody takes it any more.
+    is_leaving: bool,
+}
+
+impl Known {
+    fn is_live(&self) -> bool {
+        !self.lease.is_finished
+    }
+
+    /// One more caller has it; false if it is over, or will be.
+    fn take(&mut self) -> bool {
+        self.takers += 1;
+        self.is_live() && !self.is_leaving
+    }
+}
 
 /// A part of the ledger's leases.
 #[derive(Debug)]
@@ -40,14 +62,12 @@ struct Look {
 }
 
 /// Who has a lease after somebody left it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     /// Others, or nobody any more.
     ToOthers,
-    /// Nobody; as it was before it was marked as over.
-    Last(Box<LeaseRecord>),
-    /// It is not known here.
-    Unknown,
+    /// Nobody here: it is to be ended, unless it was handed over more often than it was when it came here.
+    Nobody { handovers: u32 },
 }
 
 /// What one step of housekeeping found.
@@ -70,66 +90,77 @@ impl Leases {
     }
 
     pub(super) fn get(&self, id: LeaseId) -> Option<LeaseRecord> {
-        self.shard(id).get(&id).map(|lease| LeaseRecord::clone(lease))
+        self.shard(id).get(&id).map(|known| known.lease.clone())
     }
 
     pub(super) fn has(&self, id: LeaseId) -> bool {
         self.shard(id).contains_key(&id)
     }
 
-    /// Keeps a lease, if there is room.
+    /// Keeps what a lease holds now, if there is room. Who has it stays as it was.
     pub(super) fn put(&self, lease: LeaseRecord) {
         let mut shard = self.shard(lease.id);
-        if self.max_per_shard <= shard.len() && !shard.contains_key(&lease.id) {
+        match shard.get_mut(&lease.id) {
+            Some(known) => known.lease.holds = lease.holds,
+            None => self.insert(&mut shard, lease, 0),
+        }
+    }
+
+    /// Keeps a lease, if there is room, of which one more caller is to be told that it has it; false if it is over.
+    pub(super) fn put_taken(&self, lease: LeaseRecord) -> bool {
+        let mut shard = self.shard(lease.id);
+        let Some(known) = shard.get_mut(&lease.id) else {
+            self.insert(&mut shard, lease, 1);
+            return true;
+        };
+        known.lease.handovers = known.lease.handovers.max(lease.handovers);
+        known.take()
+    }
+
+    fn insert(&self, shard: &mut Shard, lease: LeaseRecord, takers: u32) {
+        if self.max_per_shard <= shard.len() {
             // Finished ones go first. Where there are none, the ledger has to be asked.
-            let finished = shard.iter().find(|(_, lease)| lease.is_finished).map(|(id, _)| *id);
+            let finished = shard.iter().find(|(_, known)| !known.is_live()).map(|(id, _)| *id);
             let Some(finished) = finished else { return };
             shard.remove(&finished);
         }
-        let is_live = !lease.is_finished;
-        let before = shard.insert(lease.id, Box::new(lease)).is_some_and(|before| !before.is_finished);
-        self.count(before, is_live);
-    }
-
-    /// Keeps a lease that was granted just now. If it is here by then, one more has it.
-    pub(super) fn put_granted(&self, lease: LeaseRecord) {
-        if let Some(known) = self.shard(lease.id).get_mut(&lease.id) {
-            known.takers += 1;
-            return;
-        }
-        self.put(LeaseRecord { takers: 1, ..lease });
+        let known = Known { lease, takers, is_leaving: false };
+        self.live.fetch_add(usize::from(known.is_live()), Ordering::Relaxed);
+        shard.insert(known.lease.id, Box::new(known));
     }
 
     /// Marks a lease as over; says whether it was live here.
     pub(super) fn finish(&self, id: LeaseId) -> bool {
         let mut shard = self.shard(id);
-        let Some(lease) = shard.get_mut(&id) else { return false };
-        let was_live = !std::mem::replace(&mut lease.is_finished, true);
-        self.count(was_live, false);
+        let Some(known) = shard.get_mut(&id) else { return false };
+        let was_live = !std::mem::replace(&mut known.lease.is_finished, true);
+        self.live.fetch_sub(usize::from(was_live), Ordering::Relaxed);
         was_live
     }
 
-    /// One more caller is to be told that it has the grant; false if the lease is over.
-    pub(super) fn take(&self, id: LeaseId) -> bool {
-        self.shard(id).get_mut(&id).is_none_or(|lease| {
-            lease.takers += 1;
-            !lease.is_finished
-        })
+    /// Forgets a lease: it goes on elsewhere.
+    pub(super) fn forget(&self, id: LeaseId) {
+        let known = self.shard(id).remove(&id);
+        let was_live = known.is_some_and(|known| known.is_live());
+        self.live.fetch_sub(usize::from(was_live), Ordering::Relaxed);
     }
 
-    /// One caller was not told after all, or is gone. The last one ends the lease, and nobody takes it from then on;
-    /// one that is not known here may be ended too.
+    /// One more caller is to be told that it has the grant; false if the lease is over. `None` if it is not known here.
+    pub(super) fn take(&self, id: LeaseId) -> Option<bool> {
+        self.shard(id).get_mut(&id).map(|known| known.take())
+    }
+
+    /// One caller was not told after all, or is gone. The last one is to end the lease, and nobody takes it from then
+    /// on. Of one that is not known here, this server is taken for the one that made the grant.
     pub(super) fn leave(&self, id: LeaseId) -> Left {
         let mut shard = self.shard(id);
-        let Some(lease) = shard.get_mut(&id) else { return Left::Unknown };
-        lease.takers = lease.takers.saturating_sub(1);
-        if lease.takers != 0 || lease.is_finished {
+        let Some(known) = shard.get_mut(&id) else { return Left::Nobody { handovers: 0 } };
+        known.takers = known.takers.saturating_sub(1);
+        if known.takers != 0 || !known.is_live() || known.is_leaving {
             return Left::ToOthers;
         }
-        let left = lease.clone();
-        lease.is_finished = true;
-        self.count(true, false);
-        Left::Last(left)
+        known.is_leaving = true;
+        Left::Nobody { handovers: known.lease.handovers }
     }
 
     pub(super) fn live(&self) -> usize {
@@ -142,10 +173,11 @@ impl Leases {
         let mut ended = Vec::new();
         let mut shard = Self::lock(&self.shards[look.shard]);
         look.visits += shard.len();
-        shard.retain(|_, lease| {
+        shard.retain(|_, known| {
+            let lease = &known.lease;
             let is_live = lease.is_live(now_ns);
             if !is_live && !lease.is_finished {
-                ended.push(LeaseRecord::clone(lease)); // Not marked as over: another server may have renewed it.
+                ended.push(lease.clone()); // Not marked as over: another server may have renewed it.
             }
             is_live || (lease.is_finished && now_ns < lease.granted_at_ns + FINISHED_MEMORY_NS)
         });
@@ -157,14 +189,6 @@ impl Leases {
             look.visits = 0;
         }
         Swept { ended, is_last }
-    }
-
-    fn count(&self, before: bool, after: bool) {
-        match (before, after) {
-            (false, true) => drop(self.live.fetch_add(1, Ordering::Relaxed)),
-            (true, false) => drop(self.live.fetch_sub(1, Ordering::Relaxed)),
-            _ => {}
-        }
     }
 
     fn shard(&self, id: LeaseId) -> MutexGuard<'_, Shard> {
@@ -199,7 +223,7 @@ mod tests {
             labels: Labels::default(),
             holds: [held].into_iter().collect(),
             is_finished: false,
-            takers: 1,
+            handovers: 0,
         }
     }
 
@@ -207,15 +231,33 @@ mod tests {
     fn only_the_last_who_leaves_a_lease_ends_it_and_nobody_takes_it_then() {
         let leases = Leases::new(100);
         let id = LeaseId::from(7);
-        leases.put(lease(7, 10));
-        assert!(leases.take(id));
-        assert!(matches!(leases.leave(id), Left::ToOthers));
-        let Left::Last(left) = leases.leave(id) else { panic!("nobody has it any more") };
-        assert!(!left.is_finished);
-        assert!(!leases.take(id), "it is being ended");
-        assert!(matches!(leases.leave(id), Left::ToOthers), "it ends once");
-        assert!(matches!(leases.leave(LeaseId::from(8)), Left::Unknown));
-        assert_eq!(leases.live(), 0);
+        assert!(leases.put_taken(lease(7, 10)) && leases.put_taken(LeaseRecord { handovers: 3, ..lease(7, 10) }));
+        assert_eq!(leases.take(id), Some(true));
+        for _ in 0..2 {
+            assert_eq!(leases.leave(id), Left::ToOthers);
+        }
+        assert_eq!(leases.leave(id), Left::Nobody { handovers: 3 });
+        assert_eq!(leases.take(id), Some(false), "it is being ended");
+        assert_eq!(leases.leave(id), Left::ToOthers, "it ends once");
+        let is_live = leases.get(id).is_some_and(|lease| !lease.is_finished);
+        assert!(is_live && leases.live() == 1, "until it has ended in the ledger, anybody may end it");
+        assert_eq!((leases.take(LeaseId::from(8)), leases.leave(LeaseId::from(8))), (None, Left::Nobody { handovers: 0 }));
+    }
+
+    #[test]
+    fn a_renewal_says_what_a_lease_holds_and_not_who_has_it() {
+        let leases = Leases::new(100);
+        let id = LeaseId::from(7);
+        assert!(leases.put_taken(lease(7, 10)));
+        leases.put(LeaseRecord { handovers: 2, ..lease(7, 20) });
+        assert_eq!(leases.get(id).map(|lease| lease.expires_at_ns()), Some(20));
+        assert!(leases.finish(id));
+        leases.put(lease(7, 30));
+        assert_eq!((leases.take(id), leases.live()), (Some(false), 0), "it is over all the same");
+        leases.forget(id);
+        leases.put(lease(8, 10));
+        leases.forget(LeaseId::from(8));
+        assert_eq!((leases.has(id), leases.live()), (false, 0));
     }
 
     #[test]

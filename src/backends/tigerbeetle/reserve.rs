@@ -196,9 +196,9 @@ impl Books {
             labels: request.labels.clone(),
             holds: holds.iter().map(dated).collect(),
             is_finished: false,
-            takers: 1,
+            handovers: 0,
         };
-        self.leases.put_granted(lease);
+        self.leases.put_taken(lease);
         Counts::add(&self.counts.granted);
         Grant { lease_id: request.lease_id, reserved_at_unix_ms: cluster_ns / 1_000_000 }
     }
