@@ -4,6 +4,7 @@ mod bad_days;
 mod definitions;
 #[cfg(feature = "server")]
 mod dev_cluster;
+mod ends;
 mod forerunner;
 mod servers;
 mod session;

@@ -241,7 +241,10 @@ mod tests {
         assert_eq!(leases.leave(id), Left::ToOthers, "it ends once");
         let is_live = leases.get(id).is_some_and(|lease| !lease.is_finished);
         assert!(is_live && leases.live() == 1, "until it has ended in the ledger, anybody may end it");
-        assert_eq!((leases.take(LeaseId::from(8)), leases.leave(LeaseId::from(8))), (None, Left::Nobody { handovers: 0 }));
+        assert_eq!(
+            (leases.take(LeaseId::from(8)), leases.leave(LeaseId::from(8))),
+            (None, Left::Nobody { handovers: 0 })
+        );
     }
 
     #[test]

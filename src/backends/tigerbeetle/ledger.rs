@@ -157,13 +157,12 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
-        let (books, asked) = (Arc::clone(&self.books), request.clone());
-        let completing = self.conclude(async move { books.complete(&asked).await });
         if self.away.lease(request.lease_id).is_some() {
-            // The cluster may have granted it before it went away: that ends too, whenever it is back.
+            // If the cluster granted it too, that is given back as it comes.
             return Reply::Now(self.away.complete(request));
         }
-        completing
+        let (books, request) = (Arc::clone(&self.books), request.clone());
+        self.conclude(async move { books.complete(&request).await })
     }
 
     fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {

@@ -1,0 +1,75 @@
+//! Leases that end while the cluster is away.
+
+use std::time::Duration;
+
+use tollgate::backends::Backend;
+use tollgate::config::TigerBeetleSettings;
+use tollgate::policy::{Complete, DefinitionFields, UnavailableMode};
+
+use super::sharing::{Member, group};
+use crate::support::tigerbeetle::Server;
+use crate::support::{concurrency, key, request, rolling, sleep_ms, used, within};
+
+const IN_FLIGHT_MAX: usize = 16;
+
+fn settings(server: &Server) -> TigerBeetleSettings {
+    let deadline = Duration::from_millis(100);
+    TigerBeetleSettings { deadline, in_flight_max: IN_FLIGHT_MAX, ..server.settings() }
+}
+
+/// Stops a server, and lets a member of its group find out that nobody answers.
+async fn stop(server: &Server, member: &Member) {
+    server.stop().await;
+    member.ledger.usage(&key("r")).get().await.expect_err("no answer");
+}
+
+async fn until_available(member: &Member, text: &str, wanted: u64) {
+    loop {
+        match member.ledger.usage(&key(text)).get().await {
+            Ok(Some(usage)) if usage.available == wanted => return,
+            _ => sleep_ms(20).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_completed_and_given_back_while_the_cluster_is_away_ends_when_it_is_back() {
+    let server = Server::start().await;
+    within(120, async {
+        let [one] = group(&settings(&server)).await;
+        one.put(rolling("r", 100, 3_600), 1).await;
+        let asked = request(&[("r", 50)]);
+        let lease = one.reserve(&asked).await.expect("there is room");
+        stop(&server, &one).await;
+        let completed = Complete { lease_id: lease, actuals: used(&[("r", 20)]) };
+        let nothing = Complete { lease_id: lease, actuals: used(&[("r", 0)]) };
+        one.ledger.complete(&completed).get().await.expect_err("it waits");
+        one.ledger.give_back(&nothing).get().await.expect_err("the other one waits already");
+        server.cont().await;
+        until_available(&one, "r", 80).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_that_the_cluster_never_saw_do_not_keep_those_from_ending_that_it_granted() {
+    let server = Server::start().await;
+    within(120, async {
+        let [one] = group(&settings(&server)).await;
+        one.put(rolling("r", 100, 3_600), 1).await;
+        one.put(concurrency("slots", 1, 3_600), 2).await;
+        one.put(DefinitionFields { when_unavailable: UnavailableMode::Allow, ..rolling("open", 100, 3_600) }, 3).await;
+        let lease = one.grant(&[("slots", 1)]).await;
+        stop(&server, &one).await;
+        for _ in 0..2 * IN_FLIGHT_MAX {
+            let allowed = one.grant(&[("open", 1)]).await;
+            one.complete(allowed, &[]).await;
+        }
+        let over = Complete { lease_id: lease, actuals: used(&[]) };
+        one.ledger.complete(&over).get().await.expect_err("it waits");
+        server.cont().await;
+        until_available(&one, "slots", 1).await;
+        assert_eq!(one.available("open").await, 100);
+    })
+    .await;
+}
