@@ -126,16 +126,19 @@ impl Books {
     pub(super) async fn write_chain(
         &self,
         mut prelude: Vec<Transfer>,
-        chain: &mut [Transfer],
+        mut chain: Vec<Transfer>,
     ) -> Result<Written, Trouble> {
-        link(chain);
+        link(&mut chain);
         if PACKET_MAX < prelude.len() + chain.len() {
-            self.write_each(&prelude).await?;
+            Box::pin(self.write_each(&prelude)).await?;
             prelude.clear();
         }
         let chain_at = prelude.len();
-        prelude.extend_from_slice(chain);
-        let answer = self.session.create_transfers(prelude).await?;
+        if chain_at != 0 {
+            prelude.append(&mut chain);
+            chain = prelude;
+        }
+        let answer = self.session.create_transfers(chain).await?;
         // What failed with the one that failed is not named twice; what comes before the chain may fail by itself.
         let is_cause = |(at, kind): &&(usize, CreateTransferErrorKind)| {
             chain_at <= *at && !matches!(kind, CreateTransferErrorKind::LinkedEventFailed)

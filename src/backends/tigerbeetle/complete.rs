@@ -87,8 +87,8 @@ impl Books {
                 Ok(settlements) => settlements,
                 Err(error) => return Ok(Err(error)),
             };
-            let (mut chain, collects) = self.settling_chain(&lease, &settlements, attempt, now_ns, given_back);
-            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            let (chain, collects) = self.settling_chain(&lease, &settlements, attempt, now_ns, given_back);
+            let written = self.write_chain(Vec::new(), chain.clone()).await?;
             match written.cause {
                 None => {
                     self.completed(&lease, &settlements, now_ns);

@@ -15,22 +15,23 @@ pub struct TimedOut;
 
 /// Runs `work` inside the future that is returned. When the session's deadline passes, counted from this call, or when
 /// that future is dropped, the rest of `work` goes on as a task of the session's runtime, and `late` gets its output.
-pub fn within_deadline<F, L>(
-    session: &Arc<Session>,
+pub fn within_deadline<S, F, L>(
+    owner: &Arc<S>,
     work: F,
     late: L,
-) -> impl Future<Output = Result<F::Output, TimedOut>> + Send + 'static + use<F, L>
+) -> impl Future<Output = Result<F::Output, TimedOut>> + Send + 'static + use<S, F, L>
 where
+    S: AsRef<Session> + Send + Sync + 'static,
     F: Future<Output: Send> + Send + 'static,
     L: FnOnce(F::Output) + Send + 'static,
 {
+    let session: &Session = owner.as_ref().as_ref();
     let timer = {
         let _runtime = session.runtime.enter();
         tokio::time::sleep(session.deadline)
     };
     let heard = session.vitals.heard();
-    let (work, late, session) = (Some(Box::pin(work)), Some(late), Arc::clone(session));
-    let mut owned = Owned { work, has_begun: false, late, session };
+    let mut owned = Owned { work: Some(Box::pin(work)), has_begun: false, late: Some(late), owner: Arc::clone(owner) };
     async move {
         let mut timer = pin!(timer);
         poll_fn(|context| {
@@ -40,7 +41,7 @@ where
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            let vitals = &owned.session.vitals;
+            let vitals = &owned.session().vitals;
             vitals.count_timed_out();
             // Work that has not asked it anything says nothing about it.
             if vitals.in_flight() != 0 {
@@ -53,8 +54,9 @@ where
 }
 
 /// Work that goes on when its owner is dropped.
-struct Owned<F, L>
+struct Owned<S, F, L>
 where
+    S: AsRef<Session> + Send + Sync + 'static,
     F: Future<Output: Send> + Send + 'static,
     L: FnOnce(F::Output) + Send + 'static,
 {
@@ -62,14 +64,20 @@ where
     work: Option<Pin<Box<F>>>,
     has_begun: bool,
     late: Option<L>,
-    session: Arc<Session>,
+    /// Of the session.
+    owner: Arc<S>,
 }
 
-impl<F, L> Owned<F, L>
+impl<S, F, L> Owned<S, F, L>
 where
+    S: AsRef<Session> + Send + Sync + 'static,
     F: Future<Output: Send> + Send + 'static,
     L: FnOnce(F::Output) + Send + 'static,
 {
+    fn session(&self) -> &Session {
+        self.owner.as_ref().as_ref()
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<F::Output> {
         self.has_begun = true;
         let mut work = self.work.take().expect("it is not polled again after its end");
@@ -82,16 +90,17 @@ where
 
     /// Sends what the work sends first: a runtime that has ended runs no task, but the cluster is still there.
     fn begin(&mut self) -> Poll<F::Output> {
-        let session = Arc::clone(&self.session);
-        let _runtime = session.runtime.enter();
+        let owner = Arc::clone(&self.owner);
+        let _runtime = owner.as_ref().as_ref().runtime.enter();
         // Where a panic would meet another one, in a drop, it would end the process.
         let begun = catch_unwind(AssertUnwindSafe(|| self.poll(&mut Context::from_waker(Waker::noop()))));
         begun.unwrap_or(Poll::Pending)
     }
 }
 
-impl<F, L> Drop for Owned<F, L>
+impl<S, F, L> Drop for Owned<S, F, L>
 where
+    S: AsRef<Session> + Send + Sync + 'static,
     F: Future<Output: Send> + Send + 'static,
     L: FnOnce(F::Output) + Send + 'static,
 {
@@ -99,8 +108,8 @@ where
         let begun = if self.has_begun { Poll::Pending } else { self.begin() };
         let Some(late) = self.late.take() else { return };
         match (begun, self.work.take()) {
-            (Poll::Ready(output), _) => drop(self.session.runtime.spawn(async move { late(output) })),
-            (Poll::Pending, Some(work)) => drop(self.session.runtime.spawn(async move { late(work.await) })),
+            (Poll::Ready(output), _) => drop(self.session().runtime.spawn(async move { late(output) })),
+            (Poll::Pending, Some(work)) => drop(self.session().runtime.spawn(async move { late(work.await) })),
             (Poll::Pending, None) => {}
         }
     }

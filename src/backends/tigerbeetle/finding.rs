@@ -84,7 +84,7 @@ impl Books {
     /// it is over.
     async fn take_over(&self, mut lease: LeaseRecord) -> Result<Option<LeaseRecord>, Trouble> {
         for _ in 0..TRIES {
-            let written = self.write_chain(Vec::new(), &mut [self.chart.taken(lease.id, lease.handovers)]).await?;
+            let written = self.write_chain(Vec::new(), vec![self.chart.taken(lease.id, lease.handovers)]).await?;
             lease.handovers += 1;
             if written.cause.is_none() {
                 return Ok(Some(lease));

@@ -8,6 +8,7 @@ use super::away::Away;
 use super::books::{Books, Trouble};
 use super::detach::within_deadline;
 use super::ledger::TigerBeetleLedger;
+use super::session::Session;
 use crate::backends::{BackendError, Health, Reply};
 use crate::policy::{Grant, LeaseError, Reason, Refusal, Reserve};
 
@@ -62,49 +63,74 @@ impl TigerBeetleLedger {
     }
 }
 
-/// Reserves within the deadline, or as the limits' policies say. What is granted later, or whose caller is gone, or may
-/// have been granted, is given back.
-pub(super) async fn reserve(books: Arc<Books>, away: Arc<Away>, request: Reserve) -> Result<Grant, Box<Refusal>> {
-    let (session, request) = (Arc::clone(&books.session), Arc::new(request));
-    if session.is_away()
-        && let Health::Down(why) = session.health()
-    {
-        return away.reserve(&request, &books.limits, &why);
-    }
-    if away.lease(request.lease_id).is_some_and(|lease| lease.is_live) {
-        return away.again(&request); // It was granted while the cluster was away.
-    }
-    let is_unknown = Arc::new(AtomicBool::new(false));
-    let work = {
-        let (books, request, is_unknown) = (Arc::clone(&books), Arc::clone(&request), Arc::clone(&is_unknown));
-        async move { books.reserve(&request, &is_unknown).await }
-    };
-    let late = {
-        let (books, request, is_unknown) = (Arc::clone(&books), Arc::clone(&request), Arc::clone(&is_unknown));
-        move |answer: Result<Grant, Box<Refusal>>| {
-            if answer.is_ok() || is_unknown.load(Ordering::Relaxed) {
-                give_back_later(books, request, answer.is_ok());
-            }
-        }
-    };
-    let why = match within_deadline(&session, work, late).await {
-        Ok(Err(refusal)) => match refusal.reason {
-            Reason::BackendError(why) => why,
-            _ => return Err(refusal),
-        },
-        Ok(granted) => return granted,
-        Err(late) => late.to_string(),
-    };
-    if is_unknown.load(Ordering::Relaxed) {
-        give_back_later(Arc::clone(&books), Arc::clone(&request), false);
-    }
-    away.reserve(&request, &books.limits, &why)
+/// A reservation that is sent to the cluster. One piece, so that what is on its way touches little memory.
+struct Asked {
+    books: Arc<Books>,
+    away: Arc<Away>,
+    request: Reserve,
+    /// Whether it may have been granted by an attempt that nobody answered.
+    is_unknown: AtomicBool,
 }
 
-fn give_back_later(books: Arc<Books>, request: Arc<Reserve>, is_granted: bool) {
-    let (runtime, detached) = (books.session.runtime.clone(), Arc::clone(&books.detached));
-    runtime.spawn(async move {
-        let _detached = detached;
-        books.give_back_later(&request, is_granted).await;
-    });
+/// Reserves within the deadline, or as the limits' policies say. What is granted later, or whose caller is gone, or may
+/// have been granted, is given back.
+pub(super) fn reserve(books: &Arc<Books>, away: &Arc<Away>, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
+    if books.session.is_away()
+        && let Health::Down(why) = books.session.health()
+    {
+        return Reply::Now(away.reserve(request, &books.limits, &why));
+    }
+    if away.lease(request.lease_id).is_some_and(|lease| lease.is_live) {
+        return Reply::Now(away.again(request)); // It was granted while the cluster was away.
+    }
+    let (books, away, request) = (Arc::clone(books), Arc::clone(away), request.clone());
+    let asked = Arc::new(Asked { books, away, request, is_unknown: AtomicBool::new(false) });
+    Reply::Later(Box::pin(asked.answer()))
+}
+
+impl Asked {
+    async fn answer(self: Arc<Self>) -> Result<Grant, Box<Refusal>> {
+        let work = {
+            let asked = Arc::clone(&self);
+            async move { asked.books.reserve(&asked.request, &asked.is_unknown).await }
+        };
+        let late = {
+            let asked = Arc::clone(&self);
+            move |answer: Result<Grant, Box<Refusal>>| {
+                if answer.is_ok() || asked.is_unknown() {
+                    asked.give_back_later(answer.is_ok());
+                }
+            }
+        };
+        let why = match within_deadline(&self, work, late).await {
+            Ok(Err(refusal)) => match refusal.reason {
+                Reason::BackendError(why) => why,
+                _ => return Err(refusal),
+            },
+            Ok(granted) => return granted,
+            Err(late) => late.to_string(),
+        };
+        if self.is_unknown() {
+            Arc::clone(&self).give_back_later(false);
+        }
+        self.away.reserve(&self.request, &self.books.limits, &why)
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.is_unknown.load(Ordering::Relaxed)
+    }
+
+    fn give_back_later(self: Arc<Self>, is_granted: bool) {
+        let (runtime, detached) = (self.books.session.runtime.clone(), Arc::clone(&self.books.detached));
+        runtime.spawn(async move {
+            let _detached = detached;
+            self.books.give_back_later(&self.request, is_granted).await;
+        });
+    }
+}
+
+impl AsRef<Session> for Asked {
+    fn as_ref(&self) -> &Session {
+        &self.books.session
+    }
 }

@@ -116,6 +116,21 @@ pub(super) struct HoldTerms {
     pub(super) seconds: u32,
 }
 
+impl HoldTerms {
+    /// What the transfer with this id holds, if the cluster took it then.
+    pub(super) fn taken_at(&self, id: u128, cluster_ns: u64) -> Held {
+        Held {
+            transfer: id,
+            tag: self.tag,
+            account: self.account,
+            code: self.code,
+            amount: self.amount,
+            timeout_seconds: self.seconds,
+            expires_at_ns: cluster_ns + u64::from(self.seconds) * NANOS_PER_SECOND,
+        }
+    }
+}
+
 impl Chart {
     /// The transfer that holds this for a lease.
     pub(super) fn hold(&self, lease_id: LeaseId, id: u128, position: u32, terms: &HoldTerms) -> Transfer {
@@ -175,6 +190,16 @@ mod tests {
         let spent = terms(Code::BucketSpend, 3, 7, 600);
         let holds = held.into_iter().chain([spent]).zip(0..);
         holds.map(|(terms, position)| at(chart.hold(id, 50 + u128::from(position), position, &terms), 1_000)).collect()
+    }
+
+    #[test]
+    fn what_was_just_taken_is_known_as_the_ledger_has_it() {
+        let chart = Chart::new(1);
+        for code in [Code::RollingHold, Code::ConcurrencyHold, Code::BucketSpend, Code::UnchargedHold] {
+            let terms = terms(code, 1, 10, 60);
+            let transfer = at(chart.hold(LeaseId::from(LEASE), 50, 3, &terms), 1_000);
+            assert_eq!(held(&transfer), Some(terms.taken_at(50, 1_000 * NANOS_PER_SECOND)));
+        }
     }
 
     #[test]

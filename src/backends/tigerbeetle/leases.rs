@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 
 use super::lease::LeaseRecord;
-use crate::policy::LeaseId;
+use crate::policy::{Labels, LeaseId};
 
 const SHARDS: usize = 64;
 
@@ -18,8 +19,14 @@ const VISITS_MAX: usize = 16_384;
 /// How long a finished lease is kept: a late retry is answered without a question.
 const FINISHED_MEMORY_NS: u64 = 60_000_000_000;
 
-/// Boxed, so that a table that grows moves little.
-type Shard = HashMap<LeaseId, Box<Known>, RandomState>;
+type Shard = HashMap<LeaseId, Entry, RandomState>;
+
+/// Small, so that a table that grows moves little; with what a look through all of them needs.
+#[derive(Debug)]
+enum Entry {
+    Open { expires_at_ns: u64, known: Box<Known> },
+    Over { granted_at_ns: u64, labels: Labels },
+}
 
 /// A lease, and who has it here.
 #[derive(Debug)]
@@ -31,15 +38,39 @@ struct Known {
     is_leaving: bool,
 }
 
-impl Known {
-    fn is_live(&self) -> bool {
-        !self.lease.is_finished
+impl Entry {
+    fn new(lease: LeaseRecord, takers: u32) -> Self {
+        if lease.is_finished {
+            return Self::Over { granted_at_ns: lease.granted_at_ns, labels: lease.labels };
+        }
+        let expires_at_ns = lease.expires_at_ns();
+        Self::Open { expires_at_ns, known: Box::new(Known { lease, takers, is_leaving: false }) }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
     }
 
     /// One more caller has it; false if it is over, or will be.
     fn take(&mut self) -> bool {
-        self.takers += 1;
-        self.is_live() && !self.is_leaving
+        let Self::Open { known, .. } = self else { return false };
+        known.takers += 1;
+        !known.is_leaving
+    }
+
+    /// Of one that is over, nothing is left but its names and when it was granted.
+    fn lease(&self, id: LeaseId) -> LeaseRecord {
+        match self {
+            Self::Open { known, .. } => known.lease.clone(),
+            Self::Over { granted_at_ns, labels } => LeaseRecord {
+                id,
+                granted_at_ns: *granted_at_ns,
+                labels: labels.clone(),
+                holds: SmallVec::new(),
+                is_finished: true,
+                handovers: 0,
+            },
+        }
     }
 }
 
@@ -89,8 +120,9 @@ impl Leases {
         }
     }
 
+    /// What is known of a lease. Of one that is over, that is not what it held.
     pub(super) fn get(&self, id: LeaseId) -> Option<LeaseRecord> {
-        self.shard(id).get(&id).map(|known| known.lease.clone())
+        self.shard(id).get(&id).map(|entry| entry.lease(id))
     }
 
     pub(super) fn has(&self, id: LeaseId) -> bool {
@@ -101,7 +133,10 @@ impl Leases {
     pub(super) fn put(&self, lease: LeaseRecord) {
         let mut shard = self.shard(lease.id);
         match shard.get_mut(&lease.id) {
-            Some(known) => known.lease.holds = lease.holds,
+            Some(Entry::Open { expires_at_ns, known }) => {
+                (*expires_at_ns, known.lease.holds) = (lease.expires_at_ns(), lease.holds);
+            }
+            Some(Entry::Over { .. }) => {}
             None => self.insert(&mut shard, lease, 0),
         }
     }
@@ -109,54 +144,58 @@ impl Leases {
     /// Keeps a lease, if there is room, of which one more caller is to be told that it has it; false if it is over.
     pub(super) fn put_taken(&self, lease: LeaseRecord) -> bool {
         let mut shard = self.shard(lease.id);
-        let Some(known) = shard.get_mut(&lease.id) else {
+        let Some(entry) = shard.get_mut(&lease.id) else {
             self.insert(&mut shard, lease, 1);
             return true;
         };
-        known.lease.handovers = known.lease.handovers.max(lease.handovers);
-        known.take()
+        if let Entry::Open { known, .. } = entry {
+            known.lease.handovers = known.lease.handovers.max(lease.handovers);
+        }
+        entry.take()
     }
 
     fn insert(&self, shard: &mut Shard, lease: LeaseRecord, takers: u32) {
         if self.max_per_shard <= shard.len() {
             // Finished ones go first. Where there are none, the ledger has to be asked.
-            let finished = shard.iter().find(|(_, known)| !known.is_live()).map(|(id, _)| *id);
+            let finished = shard.iter().find(|(_, entry)| !entry.is_open()).map(|(id, _)| *id);
             let Some(finished) = finished else { return };
             shard.remove(&finished);
         }
-        let known = Known { lease, takers, is_leaving: false };
-        self.live.fetch_add(usize::from(known.is_live()), Ordering::Relaxed);
-        shard.insert(known.lease.id, Box::new(known));
+        let (id, entry) = (lease.id, Entry::new(lease, takers));
+        self.live.fetch_add(usize::from(entry.is_open()), Ordering::Relaxed);
+        shard.insert(id, entry);
     }
 
     /// Marks a lease as over; says whether it was live here.
     pub(super) fn finish(&self, id: LeaseId) -> bool {
         let mut shard = self.shard(id);
-        let Some(known) = shard.get_mut(&id) else { return false };
-        let was_live = !std::mem::replace(&mut known.lease.is_finished, true);
-        self.live.fetch_sub(usize::from(was_live), Ordering::Relaxed);
-        was_live
+        let Some(entry) = shard.get_mut(&id) else { return false };
+        let Entry::Open { known, .. } = entry else { return false };
+        let (granted_at_ns, labels) = (known.lease.granted_at_ns, std::mem::take(&mut known.lease.labels));
+        *entry = Entry::Over { granted_at_ns, labels };
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        true
     }
 
     /// Forgets a lease: it goes on elsewhere.
     pub(super) fn forget(&self, id: LeaseId) {
-        let known = self.shard(id).remove(&id);
-        let was_live = known.is_some_and(|known| known.is_live());
-        self.live.fetch_sub(usize::from(was_live), Ordering::Relaxed);
+        let was_open = self.shard(id).remove(&id).is_some_and(|entry| entry.is_open());
+        self.live.fetch_sub(usize::from(was_open), Ordering::Relaxed);
     }
 
     /// One more caller is to be told that it has the grant; false if the lease is over. `None` if it is not known here.
     pub(super) fn take(&self, id: LeaseId) -> Option<bool> {
-        self.shard(id).get_mut(&id).map(|known| known.take())
+        self.shard(id).get_mut(&id).map(Entry::take)
     }
 
     /// One caller was not told after all, or is gone. The last one is to end the lease, and nobody takes it from then
     /// on. Of one that is not known here, this server is taken for the one that made the grant.
     pub(super) fn leave(&self, id: LeaseId) -> Left {
         let mut shard = self.shard(id);
-        let Some(known) = shard.get_mut(&id) else { return Left::Nobody { handovers: 0 } };
+        let Some(entry) = shard.get_mut(&id) else { return Left::Nobody { handovers: 0 } };
+        let Entry::Open { known, .. } = entry else { return Left::ToOthers };
         known.takers = known.takers.saturating_sub(1);
-        if known.takers != 0 || !known.is_live() || known.is_leaving {
+        if known.takers != 0 || known.is_leaving {
             return Left::ToOthers;
         }
         known.is_leaving = true;
@@ -173,13 +212,13 @@ impl Leases {
         let mut ended = Vec::new();
         let mut shard = Self::lock(&self.shards[look.shard]);
         look.visits += shard.len();
-        shard.retain(|_, known| {
-            let lease = &known.lease;
-            let is_live = lease.is_live(now_ns);
-            if !is_live && !lease.is_finished {
-                ended.push(lease.clone()); // Not marked as over: another server may have renewed it.
+        shard.retain(|_, entry| match entry {
+            Entry::Open { expires_at_ns, .. } if now_ns < *expires_at_ns => true,
+            Entry::Open { known, .. } => {
+                ended.push(known.lease.clone()); // Not kept as over: another server may have renewed it.
+                false
             }
-            is_live || (lease.is_finished && now_ns < lease.granted_at_ns + FINISHED_MEMORY_NS)
+            Entry::Over { granted_at_ns, .. } => now_ns < *granted_at_ns + FINISHED_MEMORY_NS,
         });
         drop(shard);
         self.live.fetch_sub(ended.len(), Ordering::Relaxed);
@@ -205,7 +244,6 @@ mod tests {
     use super::*;
     use crate::backends::tigerbeetle::chart::Code;
     use crate::backends::tigerbeetle::lease::Held;
-    use crate::policy::Labels;
 
     fn lease(id: u128, expires_at_ns: u64) -> LeaseRecord {
         let held = Held {

@@ -131,7 +131,7 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
-        Reply::Later(Box::pin(reserve(Arc::clone(&self.books), Arc::clone(&self.away), request.clone())))
+        reserve(&self.books, &self.away, request)
     }
 
     fn restrain(&self, key: &Key, restraint: Restraint) -> Reply<Result<(), BackendError>> {

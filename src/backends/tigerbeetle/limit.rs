@@ -1,6 +1,7 @@
 //! What this server knows of one limit. The balances are the ledger's; here is where they are, what the definition
 //! says, and what is this server's own: what a provider asked for, and what was counted.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -32,8 +33,8 @@ pub(super) struct State {
     pub(super) registered: Arc<Registered>,
     /// What the ledger says; `None` until it was asked, or when it may say something else by now.
     pub(super) standing: Option<Standing>,
-    /// The accounts of this generation: their ids are digests, which take a while.
-    accounts: Option<(u32, LimitAccounts)>,
+    /// The rules that were last in force.
+    rules: Option<Arc<Rules>>,
     pub(super) restraints: Restraints,
     pub(super) counters: Counters,
     /// It may owe something, which what frees pays first.
@@ -49,15 +50,22 @@ pub(super) struct State {
     pub(super) used_at: Moment,
 }
 
-/// All that a request needs to know of an open limit.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+/// What the ledger and the definition say of a limit. Made once for many requests: the ids of accounts are digests,
+/// which take a while.
+#[derive(Debug)]
+pub(super) struct Rules {
     pub(super) hash: u128,
     pub(super) accounts: LimitAccounts,
     pub(super) standing: Standing,
     pub(super) ticks: Option<Ticks>,
     pub(super) mode: Mode,
     pub(super) overage: Overage,
+}
+
+/// All that a request needs to know of an open limit: its rules, and how things are just now.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    rules: Arc<Rules>,
     pub(super) owes: bool,
     pub(super) paused_until: Option<Moment>,
     pub(super) withheld: u64,
@@ -68,7 +76,7 @@ impl Limit {
         let state = State {
             registered,
             standing: None,
-            accounts: None,
+            rules: None,
             restraints: Restraints::default(),
             counters: Counters::default(),
             owes: false,
@@ -100,18 +108,10 @@ impl Limit {
     fn terms_under(&self, mut state: MutexGuard<'_, State>, standing: Standing, chart: &Chart, now: Moment) -> Terms {
         state.used_at = now;
         state.restraints.expire(now);
-        let Definition { mode, overage, .. } = state.registered.definition;
-        Terms {
-            hash: self.hash,
-            accounts: state.accounts_of(self.hash, standing.generation, chart),
-            standing,
-            ticks: Ticks::new(standing.kind, standing.wanted.get(), standing.since_ns),
-            mode,
-            overage,
-            owes: state.owes || (overage == Overage::Repay && DEBT_KNOWN < now.since(state.looked_at)),
-            paused_until: state.restraints.paused_until(now),
-            withheld: state.restraints.withheld(),
-        }
+        let rules = state.rules_under(self.hash, standing, chart);
+        let owes = state.owes || (rules.overage == Overage::Repay && DEBT_KNOWN < now.since(state.looked_at));
+        let (paused_until, withheld) = (state.restraints.paused_until(now), state.restraints.withheld());
+        Terms { rules, owes, paused_until, withheld }
     }
 
     /// The definition that this server wants.
@@ -163,11 +163,26 @@ impl Limit {
 }
 
 impl State {
-    fn accounts_of(&mut self, hash: u128, generation: u32, chart: &Chart) -> LimitAccounts {
-        match self.accounts {
-            Some((known, accounts)) if known == generation => accounts,
-            _ => self.accounts.insert((generation, chart.accounts_of(hash, generation))).1,
-        }
+    fn rules_under(&mut self, hash: u128, standing: Standing, chart: &Chart) -> Arc<Rules> {
+        let Definition { mode, overage, .. } = self.registered.definition;
+        let accounts = match &self.rules {
+            Some(known) if (known.standing, known.mode, known.overage) == (standing, mode, overage) => {
+                return Arc::clone(known);
+            }
+            Some(known) if known.standing.generation == standing.generation => known.accounts,
+            _ => chart.accounts_of(hash, standing.generation),
+        };
+        let ticks = Ticks::new(standing.kind, standing.wanted.get(), standing.since_ns);
+        let rules = Arc::new(Rules { hash, accounts, standing, ticks, mode, overage });
+        Arc::clone(self.rules.insert(rules))
+    }
+}
+
+impl Deref for Terms {
+    type Target = Rules;
+
+    fn deref(&self) -> &Rules {
+        &self.rules
     }
 }
 

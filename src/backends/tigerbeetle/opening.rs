@@ -124,7 +124,7 @@ impl Books {
             if has_account {
                 chain.push(self.drain(hash, &standing));
             }
-            match entered(&self.write_chain(Vec::new(), &mut chain).await?)? {
+            match entered(&self.write_chain(Vec::new(), chain).await?)? {
                 Entered::Written => return Ok(()),
                 Entered::Burned => burned += 1,
                 Entered::TooLate | Entered::NotFree => burned = 0,
@@ -175,7 +175,7 @@ impl Books {
         if let Found::Limit(standing) = before {
             chain.push(self.drain(hash, standing));
         }
-        entered(&self.write_chain(Vec::new(), &mut chain).await?)
+        entered(&self.write_chain(Vec::new(), chain).await?)
     }
 
     /// Takes what is free of a limit that is no longer used, so that servers that do not know yet grant nothing more.
@@ -223,12 +223,12 @@ impl Books {
 
     /// Writes an entry after another one. What flowed back by the old rule comes first: the ticks of the new one begin
     /// with it.
-    async fn enter(&self, limit: &Limit, before: Standing, mut chain: Vec<Transfer>) -> Result<Entered, Trouble> {
+    async fn enter(&self, limit: &Limit, before: Standing, chain: Vec<Transfer>) -> Result<Entered, Trouble> {
         let cluster_ns = self.session.cluster_ns();
         let mut prelude = Vec::new();
         let terms = limit.terms_of(before, &self.chart, self.clock.now());
         self.prelude(limit, &terms, cluster_ns, &mut prelude);
-        let written = self.write_chain(prelude, &mut chain).await?;
+        let written = self.write_chain(prelude, chain).await?;
         self.arrived(limit, &terms, cluster_ns);
         entered(&written)
     }

@@ -5,7 +5,8 @@ use tigerbeetle_unofficial::Transfer;
 
 use super::books::{Attempts, Books};
 use super::chart::Code;
-use super::lease::HoldTerms;
+use super::ids::Holds;
+use super::lease::{Held, HoldTerms};
 use super::limit::Terms;
 use super::refusing::Line;
 use super::ticks;
@@ -31,12 +32,17 @@ pub(super) enum Member {
 pub(super) struct Packet {
     pub(super) prelude: Vec<Transfer>,
     pub(super) chain: Vec<Transfer>,
-    pub(super) members: SmallVec<[Member; 8]>,
+    pub(super) ids: Holds,
     /// The time of the cluster up to which it refills.
     pub(super) cluster_ns: u64,
 }
 
 impl Charge {
+    /// Where a provider has less left than the books, that much must remain.
+    fn is_guarded(&self) -> bool {
+        self.terms().withheld != 0 && self.terms().enforces()
+    }
+
     pub(super) fn terms(&self) -> &Terms {
         self.line.terms.as_ref().expect("what is charged is open")
     }
@@ -49,6 +55,23 @@ impl Charge {
     }
 }
 
+/// What the member of the chain at this place is.
+pub(super) fn member_at(charges: &[Charge], place: usize) -> Member {
+    let guards = |charge: &Charge| if charge.is_guarded() { 2 } else { 0 };
+    let mut members = charges.iter().enumerate().flat_map(|(at, charge)| {
+        std::iter::once(Member::Hold(at)).chain(std::iter::repeat_n(Member::Guard(at), guards(charge)))
+    });
+    members.nth(place).expect("a member of the chain")
+}
+
+fn position(at: usize) -> u32 {
+    u32::try_from(at).expect("at most 32 keys")
+}
+
+fn id_of(ids: Holds, at: usize, failed: &Attempts) -> u128 {
+    ids.at(position(at), failed.get(at).copied().unwrap_or(0))
+}
+
 impl Books {
     /// The id of each hold says how often it failed. The first hold has the same id for whatever is asked under one
     /// lease id, so that of all who ask one is granted: to the others the lease is known.
@@ -56,20 +79,27 @@ impl Books {
         let (cluster_ns, ids) = (self.session.cluster_ns(), self.chart.ids.holds(lease_id));
         let mut prelude = Vec::new();
         let mut chain = Vec::with_capacity(charges.len());
-        let mut members = SmallVec::new();
         for (at, charge) in charges.iter().enumerate() {
             self.prelude(&charge.line.limit, charge.terms(), cluster_ns, &mut prelude);
-            let position = u32::try_from(at).expect("at most 32 keys");
-            let id = ids.at(position, failed.get(at).copied().unwrap_or(0));
+            let (position, id) = (position(at), id_of(ids, at, failed));
             chain.push(self.chart.hold(lease_id, id, position, &self.hold_terms(charge)));
-            members.push(Member::Hold(at));
-            if charge.terms().withheld != 0 && charge.terms().enforces() {
-                // Where a provider has less left than the books, that much must remain.
+            if charge.is_guarded() {
                 chain.extend(self.guard(charge.terms()));
-                members.extend([Member::Guard(at); 2]);
             }
         }
-        Packet { prelude, chain, members, cluster_ns }
+        Packet { prelude, chain, ids, cluster_ns }
+    }
+
+    /// What the chain of these holds, once it was taken.
+    pub(super) fn holds(
+        &self,
+        ids: Holds,
+        charges: &[Charge],
+        failed: &Attempts,
+        cluster_ns: u64,
+    ) -> SmallVec<[Held; 4]> {
+        let hold = |(at, charge)| self.hold_terms(charge).taken_at(id_of(ids, at, failed), cluster_ns);
+        charges.iter().enumerate().map(hold).collect()
     }
 
     fn hold_terms(&self, charge: &Charge) -> HoldTerms {

@@ -66,10 +66,12 @@ impl Books {
 
     /// Why these cannot be had now; `None` if they can, or if only shadow limits object.
     pub(super) async fn explain(&self, lines: &[Line]) -> Result<Option<Refusal>, Trouble> {
-        let open: Vec<_> = lines.iter().filter_map(|line| Some((Arc::clone(&line.limit), line.terms?))).collect();
+        let open: Vec<_> =
+            lines.iter().filter_map(|line| Some((Arc::clone(&line.limit), line.terms.clone()?))).collect();
         let mut balances = self.balances(&open).await?.into_iter();
         let now = self.clock.now();
-        let mut in_order: Vec<_> = lines.iter().map(|line| (line, line.terms.and_then(|_| balances.next()))).collect();
+        let mut in_order: Vec<_> =
+            lines.iter().map(|line| (line, line.terms.as_ref().and_then(|_| balances.next()))).collect();
         in_order.sort_by_key(|(line, _)| line.at);
         let failing = in_order.into_iter().filter_map(|(line, balance)| self.failing(line, balance, now));
         Ok(refusal_of(failing, now, self.settings.decreasing_retry_after))
@@ -78,19 +80,19 @@ impl Books {
     fn failing<'a>(&self, line: &'a Line, balance: Option<Balance>, now: Moment) -> Option<Failing<'a>> {
         let registered = line.limit.registered();
         let Definition { capacity, .. } = registered.definition;
-        let (wanted, capacity) = match line.terms {
+        let (wanted, capacity) = match &line.terms {
             Some(terms) if !terms.enforces() => return None,
             Some(terms) => (terms.standing.wanted.get(), terms.standing.capacity.get()),
             None => (capacity.get(), capacity.get()),
         };
-        let withheld = line.terms.map_or(0, |terms| terms.withheld);
+        let withheld = line.terms.as_ref().map_or(0, |terms| terms.withheld);
         let available = balance.map_or(capacity, |balance| balance.free).saturating_sub(withheld);
-        let verdict = match (u64::try_from(line.amount), line.terms) {
+        let verdict = match (u64::try_from(line.amount), &line.terms) {
             (Ok(amount), _) if wanted < amount => Verdict::NeverFits,
             (Err(_), _) => Verdict::NeverFits,
             (Ok(_), Some(terms)) if terms.standing.is_decreasing() => Verdict::Decreasing,
             (Ok(amount), Some(Terms { paused_until: Some(until), .. })) => {
-                Verdict::Paused(self.when_free(line, amount, available, now, until))
+                Verdict::Paused(self.when_free(line, amount, available, now, *until))
             }
             // A peek of nothing asks about the key alone.
             (Ok(amount), _) if amount <= available || amount == 0 => return None,
@@ -101,7 +103,7 @@ impl Books {
 
     /// Nobody knows when other servers' leases end, but when a bucket fills is certain.
     fn when_free(&self, line: &Line, amount: u64, available: u64, now: Moment, not_before: Moment) -> FreeAt {
-        let Some(terms) = line.terms else { return FreeAt { expected: now.max(not_before), earliest: not_before } };
+        let Some(terms) = &line.terms else { return FreeAt { expected: now.max(not_before), earliest: not_before } };
         let missing = amount.saturating_sub(available);
         let wait = match terms.ticks {
             _ if missing == 0 => std::time::Duration::ZERO,

@@ -48,7 +48,7 @@ impl Books {
                 }
                 continue;
             }
-            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            let written = self.write_chain(Vec::new(), chain.clone()).await?;
             match written.cause {
                 None => return Ok(Ok(self.renewed(lease, &slots, &chain, written.cluster_ns))),
                 Some((_, CreateTransferErrorKind::PendingTransferExpired)) => return Ok(Err(LeaseError::Finished)),

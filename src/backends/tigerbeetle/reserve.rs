@@ -4,15 +4,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tigerbeetle_unofficial::Transfer;
+use smallvec::SmallVec;
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Attempts, Books, Trouble};
 use super::counting::Counts;
-use super::lease::{LeaseRecord, held};
+use super::ids::Holds;
+use super::lease::{Held, LeaseRecord};
 use super::limits::Unresolved;
 use super::opening::is_there;
-use super::packet::{Charge, Member, Packet};
+use super::packet::{Charge, Member, Packet, member_at};
 use super::refusing::Line;
 use crate::policy::{Amounts, DeniedKey, Grant, Overage, Reason, Refusal, Reserve};
 
@@ -25,7 +26,7 @@ const ATTEMPTS_AT_ONCE_MAX: usize = 64;
 
 /// What one attempt came to.
 enum Outcome {
-    Granted(Vec<Transfer>, u64),
+    Granted(Holds, u64),
     /// The lease is there already.
     Known,
     /// The hold at this place failed before, for good.
@@ -43,9 +44,6 @@ impl Books {
     pub(super) async fn reserve(&self, request: &Reserve, is_unknown: &AtomicBool) -> Result<Grant, Box<Refusal>> {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
         Counts::add(&self.counts.decided);
-        if self.leases.has(request.lease_id) {
-            return Box::pin(self.again(request)).await;
-        }
         let lines = match self.lines(&request.amounts, true).await {
             Ok(lines) => lines,
             Err(refusal) => return Box::pin(self.own_answer(request, refusal)).await,
@@ -124,7 +122,10 @@ impl Books {
                 }
             };
             let short = match attempted {
-                Outcome::Granted(holds, cluster_ns) => return Ok(self.granted(request, &holds, cluster_ns)),
+                Outcome::Granted(ids, cluster_ns) => {
+                    let holds = self.holds(ids, charges, &failed, cluster_ns);
+                    return Ok(self.granted(request, holds, cluster_ns));
+                }
                 Outcome::Known => break Box::pin(self.again(request)).await,
                 Outcome::Burned(at) => {
                     failed[at] = failed[at].saturating_add(1);
@@ -165,14 +166,13 @@ impl Books {
     }
 
     async fn attempt(&self, request: &Reserve, charges: &[Charge], failed: &Attempts) -> Result<Outcome, Trouble> {
-        let Packet { prelude, mut chain, members, cluster_ns } = self.packet(request.lease_id, charges, failed);
-        let written = self.write_chain(prelude, &mut chain).await?;
+        let Packet { prelude, chain, ids, cluster_ns } = self.packet(request.lease_id, charges, failed);
+        let written = self.write_chain(prelude, chain).await?;
         charges.iter().for_each(|charge| self.arrived(&charge.line.limit, charge.terms(), cluster_ns));
         let Some((at, kind)) = written.cause else {
-            let holds = chain.into_iter().zip(members).filter(|(_, member)| matches!(member, Member::Hold(_)));
-            return Ok(Outcome::Granted(holds.map(|(hold, _)| hold).collect(), written.cluster_ns));
+            return Ok(Outcome::Granted(ids, written.cluster_ns));
         };
-        match (kind, members[at]) {
+        match (kind, member_at(charges, at)) {
             (CreateTransferErrorKind::ExceedsCredits, member) => Ok(Outcome::Short(member)),
             (CreateTransferErrorKind::IdAlreadyFailed, Member::Hold(at)) => Ok(Outcome::Burned(at)),
             (kind, _) if is_there(kind) => Ok(Outcome::Known),
@@ -184,17 +184,12 @@ impl Books {
         }
     }
 
-    fn granted(&self, request: &Reserve, holds: &[Transfer], cluster_ns: u64) -> Grant {
-        let dated = |hold: &Transfer| {
-            let mut hold = *hold;
-            hold.as_raw_mut().timestamp = cluster_ns;
-            held(&hold).expect("a chain of holds")
-        };
+    fn granted(&self, request: &Reserve, holds: SmallVec<[Held; 4]>, cluster_ns: u64) -> Grant {
         let lease = LeaseRecord {
             id: request.lease_id,
             granted_at_ns: cluster_ns,
             labels: request.labels.clone(),
-            holds: holds.iter().map(dated).collect(),
+            holds,
             is_finished: false,
             handovers: 0,
         };

@@ -40,6 +40,12 @@ pub struct Session {
     pub(super) runtime: Handle,
 }
 
+impl AsRef<Self> for Session {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Session {
     /// Creates accounts; the answer names those that failed, by their place.
     pub fn create_accounts(

@@ -31,8 +31,8 @@ impl Books {
                 }
                 (step, _) => unreachable!("{step:?} is of a template that was found"),
             };
-            let mut chain = self.chart.entry(hash, seq + burned, entry, &wanted);
-            let written = self.write_chain(Vec::new(), &mut chain).await?;
+            let chain = self.chart.entry(hash, seq + burned, entry, &wanted);
+            let written = self.write_chain(Vec::new(), chain).await?;
             burned = if entered(&written)? == Entered::Burned { burned + 1 } else { 0 };
         }
         Err(Trouble::Fault(format!("the template `{pattern}` changes faster than it can be put in force")))

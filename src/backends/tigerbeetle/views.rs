@@ -59,7 +59,7 @@ impl Books {
         };
         self.look(&limit).await?;
         let Some(terms) = limit.terms(&self.chart, self.clock.now()) else { return Ok(Some(unused(key, &registered))) };
-        let balances = self.balances(&[(Arc::clone(&limit), terms)]).await?;
+        let balances = self.balances(&[(Arc::clone(&limit), terms.clone())]).await?;
         Ok(Some(self.view(&limit, &terms, &balances[0])))
     }
 
