@@ -201,9 +201,9 @@ impl Chart {
         self.posted(id, Code::Finish, self.operator, self.leases, 0).with_user_data_128(lease_id.as_u128())
     }
 
-    /// The mark that a lease was granted again, after so many handovers, by a server that had not made the grant.
-    pub(super) fn taken(&self, lease_id: LeaseId, handovers: u32) -> Transfer {
-        let id = self.ids.part(lease_id, "taken", handovers.into());
+    /// The mark that a lease was granted again by another server than the one that made it.
+    pub(super) fn taken(&self, lease_id: LeaseId) -> Transfer {
+        let id = self.ids.part(lease_id, "taken", 0);
         self.posted(id, Code::Taken, self.operator, self.leases, 0).with_user_data_128(lease_id.as_u128())
     }
 

@@ -28,16 +28,10 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// latest, but for long streams.
 const PERSISTENCE: Duration = Duration::from_secs(600);
 
-/// A lease that is given back, unless it was handed over more often than so.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct GivenBack {
-    pub(super) handovers: u32,
-}
-
 impl Books {
     /// Ends a lease; goes on trying while the cluster is away.
     pub(super) async fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
-        self.end(request, None).await.map(drop)
+        self.end(request, false).await.map(drop)
     }
 
     /// Ends a lease whose grant one caller did not take, and says whether it did: one that others have goes on. Of one
@@ -47,18 +41,22 @@ impl Books {
             true if !is_granted => Left::ToOthers,
             _ => self.leases.leave(request.lease_id),
         };
-        match left {
-            Left::ToOthers => Ok(false),
-            Left::Nobody { handovers } => self.end(request, Some(GivenBack { handovers })).await,
+        if left == Left::ToOthers {
+            return Ok(false);
         }
+        let ended = self.end(request, true).await;
+        if ended != Ok(true) {
+            self.leases.keep(request.lease_id);
+        }
+        ended
     }
 
     /// Says whether it is over: one that is given back may be somebody else's by now.
-    async fn end(&self, request: &Complete, given_back: Option<GivenBack>) -> Result<bool, LeaseError> {
+    async fn end(&self, request: &Complete, gives_back: bool) -> Result<bool, LeaseError> {
         let give_up_at = self.clock.now().after(PERSISTENCE);
         let mut place = None;
         loop {
-            let trouble = match self.try_to_end(request, given_back).await {
+            let trouble = match self.try_to_end(request, gives_back).await {
                 Ok(done) => return done,
                 Err(trouble) => trouble,
             };
@@ -72,11 +70,7 @@ impl Books {
         }
     }
 
-    async fn try_to_end(
-        &self,
-        request: &Complete,
-        given_back: Option<GivenBack>,
-    ) -> Result<Result<bool, LeaseError>, Trouble> {
+    async fn try_to_end(&self, request: &Complete, gives_back: bool) -> Result<Result<bool, LeaseError>, Trouble> {
         let Some(mut lease) = self.find_lease(request.lease_id).await? else { return Ok(Ok(true)) };
         let mut now_ns = self.session.cluster_ns();
         for attempt in 0..TRIES {
@@ -87,7 +81,7 @@ impl Books {
                 Ok(settlements) => settlements,
                 Err(error) => return Ok(Err(error)),
             };
-            let (chain, collects) = self.settling_chain(&lease, &settlements, attempt, now_ns, given_back);
+            let (chain, collects) = self.settling_chain(&lease, &settlements, attempt, now_ns, gives_back);
             let written = self.write_chain(Vec::new(), chain.clone()).await?;
             match written.cause {
                 None => {
@@ -100,10 +94,8 @@ impl Books {
                     self.leases.finish(lease.id);
                     return Ok(Ok(true));
                 }
-                Some((1, kind)) if is_there(kind) && given_back.is_some() => {
-                    self.leases.forget(lease.id); // Another server has granted it again: it goes on.
-                    return Ok(Ok(false));
-                }
+                // Another server has granted it again: it goes on.
+                Some((1, kind)) if is_there(kind) && gives_back => return Ok(Ok(false)),
                 Some((_, CreateTransferErrorKind::ExceedsCredits)) => {}
                 Some((at, CreateTransferErrorKind::PendingTransferExpired)) => {
                     // The cluster's clock is ahead of what is known of it here.

@@ -14,9 +14,6 @@ use crate::policy::{Amounts, Grant, Key, LeaseId, Reason, Refusal, Reserve};
 /// As many transfers of a lease are read: the last renewal of 32 slots has 64 of them.
 const RENEWALS_MAX: u32 = 200;
 
-/// How many servers may take over a lease at the same time.
-const TRIES: usize = 16;
-
 /// As many are read of how a lease began.
 const HOLDS_MAX: u32 = 32;
 
@@ -72,29 +69,16 @@ impl Books {
         let grant = Grant { lease_id: id, reserved_at_unix_ms: lease.granted_at_ns / 1_000_000 };
         let is_taken = match self.leases.take(id) {
             Some(is_taken) => is_taken,
-            None => match self.take_over(lease).await? {
-                Some(lease) => self.leases.put_taken(lease),
-                None => false, // It was given back just before.
-            },
+            None => {
+                // From now on the server that made the grant does not give it back.
+                let written = self.write_chain(Vec::new(), vec![self.chart.taken(id)]).await?;
+                if written.cause.is_some() && self.read_lease(id).await?.is_none_or(|lease| lease.is_finished) {
+                    return refuse(Reason::LeaseFinished); // It was given back just before.
+                }
+                self.leases.put_taken(lease)
+            }
         };
         if is_taken { Ok(Some(Ok(grant))) } else { refuse(Reason::LeaseFinished) }
-    }
-
-    /// Makes a lease of another server this server's own: from now on nobody who had it before gives it back. `None` if
-    /// it is over.
-    async fn take_over(&self, mut lease: LeaseRecord) -> Result<Option<LeaseRecord>, Trouble> {
-        for _ in 0..TRIES {
-            let written = self.write_chain(Vec::new(), vec![self.chart.taken(lease.id, lease.handovers)]).await?;
-            lease.handovers += 1;
-            if written.cause.is_none() {
-                return Ok(Some(lease));
-            }
-            // Taken over by somebody else, or given back.
-            if self.read_lease(lease.id).await?.is_none_or(|lease| lease.is_finished) {
-                return Ok(None);
-            }
-        }
-        Err(Trouble::Overloaded)
     }
 
     /// What stands for the keys of a request, in the order in which its holds are made.

@@ -39,8 +39,6 @@ pub(super) struct LeaseRecord {
     /// In the order of their keys' texts, as they were reserved.
     pub(super) holds: SmallVec<[Held; 4]>,
     pub(super) is_finished: bool,
-    /// How often a server gave it out again that had not made the grant, as far as is known.
-    pub(super) handovers: u32,
 }
 
 impl Held {
@@ -76,8 +74,6 @@ impl LeaseRecord {
         let voids = transfers.iter().filter(|transfer| is_void(transfer));
         let voided: HashSet<u128> = voids.map(Transfer::pending_id).collect();
         let is_finished = transfers.iter().any(|transfer| Code::of(transfer) == Some(Code::Finish));
-        let handovers = transfers.iter().filter(|transfer| Code::of(transfer) == Some(Code::Taken)).count();
-        let handovers = u32::try_from(handovers).expect("as many as one question finds");
         let mut holds = BTreeMap::<u32, Held>::new();
         for transfer in transfers.iter().filter(|transfer| !is_void(transfer)) {
             let Some(held) = held(transfer) else { continue };
@@ -94,7 +90,7 @@ impl LeaseRecord {
             return None;
         }
         let holds = holds.into_values().collect();
-        Some(Self { id, granted_at_ns, labels: Labels::default(), holds, is_finished, handovers })
+        Some(Self { id, granted_at_ns, labels: Labels::default(), holds, is_finished })
     }
 }
 

@@ -53,9 +53,13 @@ impl Entry {
 
     /// One more caller has it; false if it is over, or will be.
     fn take(&mut self) -> bool {
-        let Self::Open { known, .. } = self else { return false };
-        known.takers += 1;
-        !known.is_leaving
+        match self {
+            Self::Open { known, .. } if !known.is_leaving => {
+                known.takers += 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Of one that is over, nothing is left but its names and when it was granted.
@@ -68,7 +72,6 @@ impl Entry {
                 labels: labels.clone(),
                 holds: SmallVec::new(),
                 is_finished: true,
-                handovers: 0,
             },
         }
     }
@@ -97,8 +100,8 @@ struct Look {
 pub(super) enum Left {
     /// Others, or nobody any more.
     ToOthers,
-    /// Nobody here: it is to be ended, unless it was handed over more often than it was when it came here.
-    Nobody { handovers: u32 },
+    /// Nobody here: it is to be ended.
+    Nobody,
 }
 
 /// What one step of housekeeping found.
@@ -144,14 +147,11 @@ impl Leases {
     /// Keeps a lease, if there is room, of which one more caller is to be told that it has it; false if it is over.
     pub(super) fn put_taken(&self, lease: LeaseRecord) -> bool {
         let mut shard = self.shard(lease.id);
-        let Some(entry) = shard.get_mut(&lease.id) else {
-            self.insert(&mut shard, lease, 1);
-            return true;
-        };
-        if let Entry::Open { known, .. } = entry {
-            known.lease.handovers = known.lease.handovers.max(lease.handovers);
+        if let Some(entry) = shard.get_mut(&lease.id) {
+            return entry.take();
         }
-        entry.take()
+        self.insert(&mut shard, lease, 1);
+        true
     }
 
     fn insert(&self, shard: &mut Shard, lease: LeaseRecord, takers: u32) {
@@ -177,10 +177,11 @@ impl Leases {
         true
     }
 
-    /// Forgets a lease: it goes on elsewhere.
-    pub(super) fn forget(&self, id: LeaseId) {
-        let was_open = self.shard(id).remove(&id).is_some_and(|entry| entry.is_open());
-        self.live.fetch_sub(usize::from(was_open), Ordering::Relaxed);
+    /// A lease that was to be given back goes on.
+    pub(super) fn keep(&self, id: LeaseId) {
+        if let Some(Entry::Open { known, .. }) = self.shard(id).get_mut(&id) {
+            known.is_leaving = false;
+        }
     }
 
     /// One more caller is to be told that it has the grant; false if the lease is over. `None` if it is not known here.
@@ -189,17 +190,17 @@ impl Leases {
     }
 
     /// One caller was not told after all, or is gone. The last one is to end the lease, and nobody takes it from then
-    /// on. Of one that is not known here, this server is taken for the one that made the grant.
+    /// on; one that is not known here may be ended too.
     pub(super) fn leave(&self, id: LeaseId) -> Left {
         let mut shard = self.shard(id);
-        let Some(entry) = shard.get_mut(&id) else { return Left::Nobody { handovers: 0 } };
+        let Some(entry) = shard.get_mut(&id) else { return Left::Nobody };
         let Entry::Open { known, .. } = entry else { return Left::ToOthers };
         known.takers = known.takers.saturating_sub(1);
         if known.takers != 0 || known.is_leaving {
             return Left::ToOthers;
         }
         known.is_leaving = true;
-        Left::Nobody { handovers: known.lease.handovers }
+        Left::Nobody
     }
 
     pub(super) fn live(&self) -> usize {
@@ -261,7 +262,6 @@ mod tests {
             labels: Labels::default(),
             holds: [held].into_iter().collect(),
             is_finished: false,
-            handovers: 0,
         }
     }
 
@@ -269,20 +269,20 @@ mod tests {
     fn only_the_last_who_leaves_a_lease_ends_it_and_nobody_takes_it_then() {
         let leases = Leases::new(100);
         let id = LeaseId::from(7);
-        assert!(leases.put_taken(lease(7, 10)) && leases.put_taken(LeaseRecord { handovers: 3, ..lease(7, 10) }));
+        assert!(leases.put_taken(lease(7, 10)) && leases.put_taken(lease(7, 10)));
         assert_eq!(leases.take(id), Some(true));
         for _ in 0..2 {
             assert_eq!(leases.leave(id), Left::ToOthers);
         }
-        assert_eq!(leases.leave(id), Left::Nobody { handovers: 3 });
+        assert_eq!(leases.leave(id), Left::Nobody);
         assert_eq!(leases.take(id), Some(false), "it is being ended");
         assert_eq!(leases.leave(id), Left::ToOthers, "it ends once");
         let is_live = leases.get(id).is_some_and(|lease| !lease.is_finished);
         assert!(is_live && leases.live() == 1, "until it has ended in the ledger, anybody may end it");
-        assert_eq!(
-            (leases.take(LeaseId::from(8)), leases.leave(LeaseId::from(8))),
-            (None, Left::Nobody { handovers: 0 })
-        );
+        assert_eq!((leases.take(LeaseId::from(8)), leases.leave(LeaseId::from(8))), (None, Left::Nobody));
+        leases.keep(id);
+        assert_eq!(leases.take(id), Some(true), "it goes on after all");
+        assert_eq!(leases.leave(id), Left::Nobody, "whoever was refused does not have it");
     }
 
     #[test]
@@ -290,15 +290,13 @@ mod tests {
         let leases = Leases::new(100);
         let id = LeaseId::from(7);
         assert!(leases.put_taken(lease(7, 10)));
-        leases.put(LeaseRecord { handovers: 2, ..lease(7, 20) });
+        leases.put(lease(7, 20));
         assert_eq!(leases.get(id).map(|lease| lease.expires_at_ns()), Some(20));
         assert!(leases.finish(id));
         leases.put(lease(7, 30));
         assert_eq!((leases.take(id), leases.live()), (Some(false), 0), "it is over all the same");
-        leases.forget(id);
-        leases.put(lease(8, 10));
-        leases.forget(LeaseId::from(8));
-        assert_eq!((leases.has(id), leases.live()), (false, 0));
+        leases.keep(id);
+        assert_eq!(leases.leave(id), Left::ToOthers);
     }
 
     #[test]

@@ -157,12 +157,18 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
-        if self.away.lease(request.lease_id).is_some() {
-            // If the cluster granted it too, that is given back as it comes.
-            return Reply::Now(self.away.complete(request));
+        let in_the_ledger = || {
+            let (books, request) = (Arc::clone(&self.books), request.clone());
+            self.conclude(async move { books.complete(&request).await })
+        };
+        if self.away.lease(request.lease_id).is_none() {
+            return in_the_ledger();
         }
-        let (books, request) = (Arc::clone(&self.books), request.clone());
-        self.conclude(async move { books.complete(&request).await })
+        if self.books.leases.has(request.lease_id) {
+            // The cluster has granted it too; what it grants from now on is given back as it comes.
+            drop(in_the_ledger());
+        }
+        Reply::Now(self.away.complete(request))
     }
 
     fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {

@@ -44,6 +44,9 @@ impl Books {
     pub(super) async fn reserve(&self, request: &Reserve, is_unknown: &AtomicBool) -> Result<Grant, Box<Refusal>> {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
         Counts::add(&self.counts.decided);
+        if self.leases.has(request.lease_id) {
+            return Box::pin(self.again(request)).await;
+        }
         let lines = match self.lines(&request.amounts, true).await {
             Ok(lines) => lines,
             Err(refusal) => return Box::pin(self.own_answer(request, refusal)).await,
@@ -124,7 +127,7 @@ impl Books {
             let short = match attempted {
                 Outcome::Granted(ids, cluster_ns) => {
                     let holds = self.holds(ids, charges, &failed, cluster_ns);
-                    return Ok(self.granted(request, holds, cluster_ns));
+                    return self.granted(request, holds, cluster_ns);
                 }
                 Outcome::Known => break Box::pin(self.again(request)).await,
                 Outcome::Burned(at) => {
@@ -184,18 +187,19 @@ impl Books {
         }
     }
 
-    fn granted(&self, request: &Reserve, holds: SmallVec<[Held; 4]>, cluster_ns: u64) -> Grant {
+    fn granted(&self, request: &Reserve, holds: SmallVec<[Held; 4]>, cluster_ns: u64) -> Result<Grant, Box<Refusal>> {
         let lease = LeaseRecord {
             id: request.lease_id,
             granted_at_ns: cluster_ns,
             labels: request.labels.clone(),
             holds,
             is_finished: false,
-            handovers: 0,
         };
-        self.leases.put_taken(lease);
         Counts::add(&self.counts.granted);
-        Grant { lease_id: request.lease_id, reserved_at_unix_ms: cluster_ns / 1_000_000 }
+        if !self.leases.put_taken(lease) {
+            return Err(refuse(Reason::LeaseFinished)); // Somebody found it in the ledger and has left it already.
+        }
+        Ok(Grant { lease_id: request.lease_id, reserved_at_unix_ms: cluster_ns / 1_000_000 })
     }
 
     /// What stops a request before it is sent. Shadow limits that object are not charged.

@@ -7,7 +7,6 @@ use tigerbeetle_unofficial::Transfer;
 
 use super::books::Books;
 use super::chart::{Code, LimitAccounts};
-use super::complete::GivenBack;
 use super::lease::{Held, HoldTerms, LeaseRecord, NANOS_PER_SECOND};
 use super::limit::{Limit, Terms};
 use crate::policy::{Kind, Overage};
@@ -52,12 +51,12 @@ impl Books {
         settlements: &[Settlement],
         attempt: usize,
         now_ns: u64,
-        given_back: Option<GivenBack>,
+        gives_back: bool,
     ) -> (Vec<Transfer>, Vec<Transfer>) {
         let mut chain = vec![self.chart.finish(lease.id)];
-        if let Some(GivenBack { handovers }) = given_back {
+        if gives_back {
             // Fails where another server has granted it again meanwhile.
-            chain.push(self.chart.taken(lease.id, handovers));
+            chain.push(self.chart.taken(lease.id));
         }
         let mut collects = Vec::new();
         for (position, settlement) in (0_u32..).zip(settlements) {

@@ -73,3 +73,21 @@ async fn leases_that_the_cluster_never_saw_do_not_keep_those_from_ending_that_it
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_its_policy_granted_once_more_ends_in_the_ledger_too() {
+    let server = Server::start().await;
+    within(120, async {
+        let [one] = group(&settings(&server)).await;
+        one.put(rolling("r", 100, 3_600), 1).await;
+        one.put(DefinitionFields { when_unavailable: UnavailableMode::Allow, ..rolling("open", 100, 3_600) }, 2).await;
+        let asked = request(&[("open", 50)]);
+        let lease = one.reserve(&asked).await.expect("there is room");
+        stop(&server, &one).await;
+        assert_eq!(one.reserve(&asked).await, Ok(lease), "whose caller did not get the answer asks again");
+        one.complete(lease, &[("open", 20)]).await;
+        server.cont().await;
+        until_available(&one, "open", 80).await;
+    })
+    .await;
+}
