@@ -10,7 +10,6 @@ use super::books::{Books, Trouble};
 use super::counting::Counts;
 use super::finding::Owner;
 use super::lease::LeaseRecord;
-use super::leases::Left;
 use super::limit::{Limit, Terms};
 use super::opening::is_there;
 use super::settlement::Settlement;
@@ -37,16 +36,14 @@ impl Books {
     /// Ends a lease whose grant one caller did not take, and says whether it did: one that others have goes on. Of one
     /// that may have been granted, unless somebody has it here, this server never told anybody.
     pub(super) async fn give_back(&self, request: &Complete, is_granted: bool) -> Result<bool, LeaseError> {
-        let left = match self.leases.has(request.lease_id) {
-            true if !is_granted => Left::ToOthers,
-            _ => self.leases.leave(request.lease_id),
-        };
-        if left == Left::ToOthers {
+        let id = request.lease_id;
+        let has_nobody = if is_granted { self.leases.leave(id) } else { !self.leases.has(id) };
+        if !has_nobody {
             return Ok(false);
         }
         let ended = self.end(request, true).await;
         if ended != Ok(true) {
-            self.leases.keep(request.lease_id);
+            self.leases.keep(id);
         }
         ended
     }

@@ -15,6 +15,7 @@ pub struct TimedOut;
 
 /// Runs `work` inside the future that is returned. When the session's deadline passes, counted from this call, or when
 /// that future is dropped, the rest of `work` goes on as a task of the session's runtime, and `late` gets its output.
+/// `owner` has the session, or is it.
 pub fn within_deadline<S, F, L>(
     owner: &Arc<S>,
     work: F,

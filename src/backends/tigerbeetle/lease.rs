@@ -147,7 +147,7 @@ fn is_void(transfer: &Transfer) -> bool {
 }
 
 /// What this transfer holds, if it is a hold; as if it had begun when the cluster took it.
-pub(super) fn held(transfer: &Transfer) -> Option<Held> {
+fn held(transfer: &Transfer) -> Option<Held> {
     let code = Code::of(transfer)?;
     let seconds = match code {
         Code::RollingHold | Code::ConcurrencyHold | Code::UnchargedHold | Code::UnchargedSlot => transfer.timeout(),

@@ -95,15 +95,6 @@ struct Look {
     visits: usize,
 }
 
-/// Who has a lease after somebody left it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
-    /// Others, or nobody any more.
-    ToOthers,
-    /// Nobody here: it is to be ended.
-    Nobody,
-}
-
 /// What one step of housekeeping found.
 #[derive(Debug)]
 pub(super) struct Swept {
@@ -189,18 +180,18 @@ impl Leases {
         self.shard(id).get_mut(&id).map(Entry::take)
     }
 
-    /// One caller was not told after all, or is gone. The last one is to end the lease, and nobody takes it from then
-    /// on; one that is not known here may be ended too.
-    pub(super) fn leave(&self, id: LeaseId) -> Left {
+    /// One caller was not told after all, or is gone. True if that was the last one, who is to end the lease: nobody
+    /// takes it from then on. One that is not known here may be ended too.
+    pub(super) fn leave(&self, id: LeaseId) -> bool {
         let mut shard = self.shard(id);
-        let Some(entry) = shard.get_mut(&id) else { return Left::Nobody };
-        let Entry::Open { known, .. } = entry else { return Left::ToOthers };
+        let Some(entry) = shard.get_mut(&id) else { return true };
+        let Entry::Open { known, .. } = entry else { return false };
         known.takers = known.takers.saturating_sub(1);
         if known.takers != 0 || known.is_leaving {
-            return Left::ToOthers;
+            return false;
         }
         known.is_leaving = true;
-        Left::Nobody
+        true
     }
 
     pub(super) fn live(&self) -> usize {
@@ -272,17 +263,17 @@ mod tests {
         assert!(leases.put_taken(lease(7, 10)) && leases.put_taken(lease(7, 10)));
         assert_eq!(leases.take(id), Some(true));
         for _ in 0..2 {
-            assert_eq!(leases.leave(id), Left::ToOthers);
+            assert!(!leases.leave(id));
         }
-        assert_eq!(leases.leave(id), Left::Nobody);
+        assert!(leases.leave(id));
         assert_eq!(leases.take(id), Some(false), "it is being ended");
-        assert_eq!(leases.leave(id), Left::ToOthers, "it ends once");
+        assert!(!leases.leave(id), "it ends once");
         let is_live = leases.get(id).is_some_and(|lease| !lease.is_finished);
         assert!(is_live && leases.live() == 1, "until it has ended in the ledger, anybody may end it");
-        assert_eq!((leases.take(LeaseId::from(8)), leases.leave(LeaseId::from(8))), (None, Left::Nobody));
+        assert_eq!((leases.take(LeaseId::from(8)), leases.leave(LeaseId::from(8))), (None, true));
         leases.keep(id);
         assert_eq!(leases.take(id), Some(true), "it goes on after all");
-        assert_eq!(leases.leave(id), Left::Nobody, "whoever was refused does not have it");
+        assert!(leases.leave(id), "whoever was refused does not have it");
     }
 
     #[test]
@@ -296,7 +287,7 @@ mod tests {
         leases.put(lease(7, 30));
         assert_eq!((leases.take(id), leases.live()), (Some(false), 0), "it is over all the same");
         leases.keep(id);
-        assert_eq!(leases.leave(id), Left::ToOthers);
+        assert!(!leases.leave(id));
     }
 
     #[test]

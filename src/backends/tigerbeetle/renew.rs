@@ -4,7 +4,7 @@
 use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Trouble};
-use super::lease::{Held, HoldTerms, LeaseRecord, NANOS_PER_SECOND, held};
+use super::lease::{Held, HoldTerms, LeaseRecord, NANOS_PER_SECOND};
 use super::settlement::again;
 use crate::policy::{Kind, LeaseError, Moment, Renew};
 
@@ -33,12 +33,14 @@ impl Books {
                 return Ok(Ok(self.ends_at(lease))); // Somebody did the same since this was asked for.
             }
             let mut chain = Vec::with_capacity(2 * slots.len());
+            let mut renewed = Vec::with_capacity(slots.len());
             for at in &slots {
                 let hold = &lease.holds[*at];
                 let terms = HoldTerms { seconds: self.seconds(hold, request, now_ns), ..again(hold) };
                 chain.push(self.chart.void(lease.id, hold.transfer));
                 let id = self.chart.ids.part(lease.id, "renew", hold.transfer);
                 chain.push(self.chart.hold(lease.id, id, u32::try_from(*at).expect("at most 32 holds"), &terms));
+                renewed.push((*at, id, terms));
             }
             if chain.is_empty() {
                 // Nothing is written that would find the lease completed by another server.
@@ -48,9 +50,14 @@ impl Books {
                 }
                 continue;
             }
-            let written = self.write_chain(Vec::new(), chain.clone()).await?;
+            let written = self.write_chain(Vec::new(), chain).await?;
             match written.cause {
-                None => return Ok(Ok(self.renewed(lease, &slots, &chain, written.cluster_ns))),
+                None => {
+                    for (at, id, terms) in renewed {
+                        lease.holds[at] = terms.taken_at(id, written.cluster_ns);
+                    }
+                    return Ok(Ok(self.ends_at(lease)));
+                }
                 Some((_, CreateTransferErrorKind::PendingTransferExpired)) => return Ok(Err(LeaseError::Finished)),
                 // Renewed or completed by somebody else meanwhile.
                 Some(_) => match self.read_lease(lease.id).await? {
@@ -87,22 +94,6 @@ impl Books {
             _ => hold.timeout_seconds.into(),
         };
         request.timeout.map_or(own, |timeout| timeout.get().min(own))
-    }
-
-    fn renewed(
-        &self,
-        mut lease: LeaseRecord,
-        slots: &[usize],
-        chain: &[tigerbeetle_unofficial::Transfer],
-        cluster_ns: u64,
-    ) -> Moment {
-        for (at, transfer) in slots.iter().zip(chain.iter().skip(1).step_by(2)) {
-            let mut transfer = *transfer;
-            transfer.as_raw_mut().timestamp = cluster_ns;
-            let amount = lease.holds[*at].amount;
-            lease.holds[*at] = Held { amount, ..held(&transfer).expect("a hold") };
-        }
-        self.ends_at(lease)
     }
 
     /// Keeps what is known of a lease now, and says when its last hold ends.

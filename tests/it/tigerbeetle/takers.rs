@@ -33,20 +33,26 @@ async fn only_the_last_who_has_a_grant_gives_it_back() {
     .await;
 }
 
+/// A grant of half of `r` that one server made and another one gave out again.
+async fn granted_by_both(one: &Member, other: &Member) -> Reserve {
+    for member in [one, other] {
+        member.put(rolling("r", 100, 600), 1).await;
+    }
+    let asked = request(&[("r", 50)]);
+    one.reserve(&asked).await.expect("there is room");
+    other.reserve(&asked).await.expect("whose caller was told nothing asks elsewhere");
+    asked
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grant_that_another_server_gave_out_again_is_not_given_back() {
     let shared = Server::shared().await;
     within(120, async {
         let [one, other] = group(&shared.settings()).await;
-        for member in [&one, &other] {
-            member.put(rolling("r", 100, 600), 1).await;
-        }
-        let asked = request(&[("r", 50)]);
-        let lease = one.reserve(&asked).await.expect("there is room");
-        other.reserve(&asked).await.expect("whose caller was told nothing asks elsewhere");
+        let asked = granted_by_both(&one, &other).await;
         give_back(&one, &asked).await;
         assert_eq!(one.available("r").await, 50);
-        other.complete(lease, &[("r", 20)]).await;
+        other.complete(asked.lease_id, &[("r", 20)]).await;
         assert_eq!(one.available("r").await, 80, "what was used is charged");
     })
     .await;
@@ -57,15 +63,10 @@ async fn a_server_that_took_a_grant_over_does_not_give_it_back_for_the_one_that_
     let shared = Server::shared().await;
     within(120, async {
         let [one, other] = group(&shared.settings()).await;
-        for member in [&one, &other] {
-            member.put(rolling("r", 100, 600), 1).await;
-        }
-        let asked = request(&[("r", 50)]);
-        let lease = one.reserve(&asked).await.expect("whose caller runs its call");
-        other.reserve(&asked).await.expect("what was asked before comes late");
+        let asked = granted_by_both(&one, &other).await;
         give_back(&other, &asked).await;
         assert_eq!(one.available("r").await, 50);
-        one.complete(lease, &[("r", 0)]).await;
+        one.complete(asked.lease_id, &[("r", 0)]).await;
         assert_eq!(one.available("r").await, 100);
     })
     .await;
