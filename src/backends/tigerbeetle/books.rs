@@ -16,6 +16,7 @@ use super::counting::Counts;
 use super::definition_log::Wanted;
 use super::ending::Ending;
 use super::forerunner::Forerunner;
+use super::lease::Maker;
 use super::leases::Leases;
 use super::limit::{Limit, Terms};
 use super::limits::Limits;
@@ -94,7 +95,7 @@ impl Books {
         clock: Clock,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let chart = Chart::new(tigerbeetle.ledger);
+        let chart = Chart::new(tigerbeetle.ledger, Maker::random());
         Self {
             session,
             chart,

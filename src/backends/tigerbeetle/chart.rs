@@ -16,6 +16,7 @@
 use tigerbeetle_unofficial::{Account, Transfer, account, transfer};
 
 use super::ids::Ids;
+use super::lease::Maker;
 use super::limit::Rules;
 use crate::policy::LeaseId;
 
@@ -115,10 +116,11 @@ impl Code {
     }
 }
 
-/// The accounts of one group of servers.
+/// The accounts of one group of servers, as one of them writes to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chart {
     pub(super) ids: Ids,
+    pub(super) maker: Maker,
     pub(super) operator: u128,
     pub(super) log: u128,
     pub(super) leases: u128,
@@ -141,10 +143,10 @@ impl LimitAccounts {
 }
 
 impl Chart {
-    pub(super) fn new(ledger: u32) -> Self {
+    pub(super) fn new(ledger: u32, maker: Maker) -> Self {
         let ids = Ids::new(ledger);
         let [operator, log, leases] = ["operator", "log", "leases"].map(|name| ids.shared_account(name));
-        Self { ids, operator, log, leases }
+        Self { ids, maker, operator, log, leases }
     }
 
     /// The accounts that all limits share; making them again changes nothing.

@@ -27,29 +27,39 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// latest, but for long streams.
 const PERSISTENCE: Duration = Duration::from_secs(600);
 
+/// When a lease ended that was to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Just now.
+    Now,
+    /// Before, or there was none.
+    Before,
+    /// It goes on: others have it.
+    Not,
+}
+
 impl Books {
     /// Ends a lease; goes on trying while the cluster is away.
     pub(super) async fn complete(&self, request: &Complete) -> Result<(), LeaseError> {
         self.end(request, false).await.map(drop)
     }
 
-    /// Ends a lease whose grant one caller did not take, and says whether it did: one that others have goes on. Of one
-    /// that may have been granted, unless somebody has it here, this server never told anybody.
-    pub(super) async fn give_back(&self, request: &Complete, is_granted: bool) -> Result<bool, LeaseError> {
+    /// Ends a lease whose grant one caller did not take: one that others have goes on. Of one that may have been
+    /// granted, unless somebody has it here, this server never told anybody.
+    pub(super) async fn give_back(&self, request: &Complete, is_granted: bool) -> Result<Ended, LeaseError> {
         let id = request.lease_id;
         let has_nobody = if is_granted { self.leases.leave(id) } else { !self.leases.has(id) };
         if !has_nobody {
-            return Ok(false);
+            return Ok(Ended::Not);
         }
         let ended = self.end(request, true).await;
-        if ended != Ok(true) {
+        if !matches!(ended, Ok(Ended::Now | Ended::Before)) {
             self.leases.keep(id);
         }
         ended
     }
 
-    /// Says whether it is over: one that is given back may be somebody else's by now.
-    async fn end(&self, request: &Complete, gives_back: bool) -> Result<bool, LeaseError> {
+    async fn end(&self, request: &Complete, gives_back: bool) -> Result<Ended, LeaseError> {
         let give_up_at = self.clock.now().after(PERSISTENCE);
         let mut place = None;
         loop {
@@ -67,12 +77,15 @@ impl Books {
         }
     }
 
-    async fn try_to_end(&self, request: &Complete, gives_back: bool) -> Result<Result<bool, LeaseError>, Trouble> {
-        let Some(mut lease) = self.find_lease(request.lease_id).await? else { return Ok(Ok(true)) };
+    async fn try_to_end(&self, request: &Complete, gives_back: bool) -> Result<Result<Ended, LeaseError>, Trouble> {
+        let Some(mut lease) = self.find_lease(request.lease_id).await? else { return Ok(Ok(Ended::Before)) };
         let mut now_ns = self.session.cluster_ns();
         for attempt in 0..TRIES {
             if !lease.is_live(now_ns) {
-                return Ok(Ok(true));
+                return Ok(Ok(Ended::Before));
+            }
+            if gives_back && lease.maker != Some(self.chart.maker) {
+                return Ok(Ok(Ended::Not)); // What was tried here never arrived, or came second.
             }
             let settlements = match self.settlements(&lease, request, attempt).await? {
                 Ok(settlements) => settlements,
@@ -85,14 +98,14 @@ impl Books {
                     self.completed(&lease, &settlements, now_ns);
                     // Another time will do, if this one fails.
                     let _ = self.write_each(&collects).await;
-                    return Ok(Ok(true));
+                    return Ok(Ok(Ended::Now));
                 }
                 Some((0, kind)) if is_there(kind) => {
                     self.leases.finish(lease.id);
-                    return Ok(Ok(true));
+                    return Ok(Ok(Ended::Before));
                 }
                 // Another server has granted it again: it goes on.
-                Some((1, kind)) if is_there(kind) && gives_back => return Ok(Ok(false)),
+                Some((1, kind)) if is_there(kind) && gives_back => return Ok(Ok(Ended::Not)),
                 Some((_, CreateTransferErrorKind::ExceedsCredits)) => {}
                 Some((at, CreateTransferErrorKind::PendingTransferExpired)) => {
                     // The cluster's clock is ahead of what is known of it here.
@@ -104,7 +117,7 @@ impl Books {
                 // Something became of a hold since it was looked at.
                 Some(_) => match Box::pin(self.read_lease(lease.id)).await? {
                     Some(read) => lease = read,
-                    None => return Ok(Ok(true)),
+                    None => return Ok(Ok(Ended::Before)),
                 },
             }
         }

@@ -8,6 +8,7 @@ use tigerbeetle_unofficial::Account;
 use tigerbeetle_unofficial::core::error::CreateAccountErrorKind;
 
 use super::books::{Books, Trouble};
+use super::complete::Ended;
 use crate::backends::SessionStatus;
 use crate::policy::{Complete, Key, Kind, Moment, Refusal, Reserve, Restraint};
 
@@ -104,8 +105,8 @@ impl Books {
         self.sleep(GIVE_BACK_DELAY).await;
         let nothing = Complete { lease_id: request.lease_id, actuals: request.amounts.zeroed() };
         match self.give_back(&nothing, is_granted).await {
-            Ok(true) => Counts::add(&self.counts.late),
-            Ok(false) => {}
+            Ok(Ended::Now) => Counts::add(&self.counts.late),
+            Ok(Ended::Before | Ended::Not) => {}
             Err(error) => {
                 tracing::warn!(lease_id = %request.lease_id, %error, "a grant that nobody took ends by its own expiry");
             }

@@ -1,6 +1,7 @@
 //! The log of a limit, read and written.
 
 use super::*;
+use crate::backends::tigerbeetle::lease::Maker;
 use crate::policy::{Definition, DefinitionFields, SECONDS_MAX};
 
 const KEY: u128 = 77;
@@ -36,7 +37,7 @@ fn step(found: &Found, definition: &Definition, version: u64) -> Step {
 
 /// What is left of a log as it would be written by those who define these, one after the other: its last transfers.
 fn log(entries: &[(Option<Entry>, &Definition, u64)]) -> Vec<Transfer> {
-    let chart = Chart::new(1);
+    let chart = Chart::new(1, Maker::random());
     let written = entries.iter().zip(1..).flat_map(|((entry, definition, version), seq)| match entry {
         None => vec![chart.retirement(KEY, seq, *version)],
         Some(entry) => chart.entry(KEY, seq, *entry, &wanted(definition, *version)),

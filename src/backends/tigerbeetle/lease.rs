@@ -10,6 +10,7 @@ use super::chart::{Chart, Code};
 use crate::policy::{Labels, LeaseId};
 
 pub(super) const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const SECONDS_PER_MINUTE: u32 = 60;
 
 /// What a lease holds of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) struct Held {
 #[derive(Clone, Debug)]
 pub(super) struct LeaseRecord {
     pub(super) id: LeaseId,
+    /// Who granted it; of one that is over this may be forgotten.
+    pub(super) maker: Option<Maker>,
     pub(super) granted_at_ns: u64,
     /// Known only to the server that granted it.
     pub(super) labels: Labels,
@@ -75,9 +78,11 @@ impl LeaseRecord {
         let voided: HashSet<u128> = voids.map(Transfer::pending_id).collect();
         let is_finished = transfers.iter().any(|transfer| Code::of(transfer) == Some(Code::Finish));
         let mut holds = BTreeMap::<u32, Held>::new();
+        let mut maker = None;
         for transfer in transfers.iter().filter(|transfer| !is_void(transfer)) {
             let Some(held) = held(transfer) else { continue };
-            let position = transfer.user_data_32() & POSITION;
+            let Beside { position, writer, .. } = Beside::of(transfer);
+            maker.get_or_insert(writer);
             // What a completion kept or added is of a lease that is over; before that only a renewal comes second.
             if voided.contains(&transfer.id()) && holds.contains_key(&position) {
                 continue;
@@ -90,14 +95,49 @@ impl LeaseRecord {
             return None;
         }
         let holds = holds.into_values().collect();
-        Some(Self { id, granted_at_ns, labels: Labels::default(), holds, is_finished })
+        Some(Self { id, maker, granted_at_ns, labels: Labels::default(), holds, is_finished })
     }
 }
 
-/// The place among the lease's holds, in the lowest bits of a number whose others say how long the lease of a bucket
-/// lives: nothing holds what a bucket gave out.
-const POSITION: u32 = 0xff;
-const LIFETIME_SHIFT: u32 = 8;
+/// A number that a server has as long as it runs, by which it knows what it wrote. Two may have the same: one in 65 536.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Maker(u16);
+
+impl Maker {
+    pub(super) fn random() -> Self {
+        Self(fastrand::u16(..))
+    }
+}
+
+/// What the number beside each hold says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beside {
+    /// Its place among the lease's holds.
+    position: u32,
+    writer: Maker,
+    /// How long the lease of a bucket lives, in minutes: nothing holds what a bucket gave out.
+    minutes: u32,
+}
+
+impl Beside {
+    const POSITION_BITS: u32 = 5;
+    const MAKER_BITS: u32 = 16;
+    const MINUTES_BITS: u32 = u32::BITS - Self::POSITION_BITS - Self::MAKER_BITS;
+
+    fn number(self) -> u32 {
+        let Self { position, writer, minutes } = self;
+        assert!(position < 1 << Self::POSITION_BITS && minutes < 1 << Self::MINUTES_BITS, "32 holds, a day");
+        (minutes << Self::MAKER_BITS | u32::from(writer.0)) << Self::POSITION_BITS | position
+    }
+
+    fn of(transfer: &Transfer) -> Self {
+        let number = transfer.user_data_32();
+        let above = number >> Self::POSITION_BITS;
+        let writer = Maker((above & u32::from(u16::MAX)) as u16);
+        let position = number & ((1 << Self::POSITION_BITS) - 1);
+        Self { position, writer, minutes: above >> Self::MAKER_BITS }
+    }
+}
 
 /// What is written beside each hold.
 #[derive(Clone, Copy, Debug)]
@@ -131,14 +171,13 @@ impl Chart {
     /// The transfer that holds this for a lease.
     pub(super) fn hold(&self, lease_id: LeaseId, id: u128, position: u32, terms: &HoldTerms) -> Transfer {
         let HoldTerms { code, account, spent, tag, amount, seconds } = *terms;
-        let mut about = position;
-        let transfer = if code == Code::BucketSpend {
-            about |= seconds << LIFETIME_SHIFT;
-            self.posted(id, code, account, spent, amount)
+        let (transfer, minutes) = if code == Code::BucketSpend {
+            (self.posted(id, code, account, spent, amount), seconds.div_ceil(SECONDS_PER_MINUTE))
         } else {
-            self.pending(id, code, account, amount, seconds)
+            (self.pending(id, code, account, amount, seconds), 0)
         };
-        transfer.with_user_data_128(lease_id.as_u128()).with_user_data_64(tag).with_user_data_32(about)
+        let beside = Beside { position, writer: self.maker, minutes }.number();
+        transfer.with_user_data_128(lease_id.as_u128()).with_user_data_64(tag).with_user_data_32(beside)
     }
 }
 
@@ -151,7 +190,7 @@ fn held(transfer: &Transfer) -> Option<Held> {
     let code = Code::of(transfer)?;
     let seconds = match code {
         Code::RollingHold | Code::ConcurrencyHold | Code::UnchargedHold | Code::UnchargedSlot => transfer.timeout(),
-        Code::BucketSpend => transfer.user_data_32() >> LIFETIME_SHIFT,
+        Code::BucketSpend => Beside::of(transfer).minutes * SECONDS_PER_MINUTE,
         _ => return None,
     };
     Some(Held {
@@ -168,6 +207,7 @@ fn held(transfer: &Transfer) -> Option<Held> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const LEASE: u128 = 5 << 80 | 1;
 
@@ -181,7 +221,7 @@ mod tests {
     }
 
     fn reserved() -> Vec<Transfer> {
-        let (chart, id) = (Chart::new(1), LeaseId::from(LEASE));
+        let (chart, id) = (Chart::new(1, Maker(7)), LeaseId::from(LEASE));
         let held = [terms(Code::RollingHold, 1, 10, 60), terms(Code::ConcurrencyHold, 2, 1, 20)];
         let spent = terms(Code::BucketSpend, 3, 7, 600);
         let holds = held.into_iter().chain([spent]).zip(0..);
@@ -190,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_was_just_taken_is_known_as_the_ledger_has_it() {
-        let chart = Chart::new(1);
+        let chart = Chart::new(1, Maker(7));
         for code in [Code::RollingHold, Code::ConcurrencyHold, Code::BucketSpend, Code::UnchargedHold] {
             let terms = terms(code, 1, 10, 60);
             let transfer = at(chart.hold(LeaseId::from(LEASE), 50, 3, &terms), 1_000);
@@ -212,18 +252,28 @@ mod tests {
 
     #[test]
     fn a_renewed_hold_takes_the_place_of_the_first() {
-        let (chart, id) = (Chart::new(1), LeaseId::from(LEASE));
+        let (chart, id) = (Chart::new(1, Maker(7)), LeaseId::from(LEASE));
         let mut transfers = reserved();
         transfers.push(at(chart.void(id, 51), 1_010));
-        transfers.push(at(chart.hold(id, 77, 1, &terms(Code::ConcurrencyHold, 2, 1, 20)), 1_010));
+        let other = Chart { maker: Maker(9), ..chart };
+        transfers.push(at(other.hold(id, 77, 1, &terms(Code::ConcurrencyHold, 2, 1, 20)), 1_010));
         let lease = LeaseRecord::read(id, &transfers).expect("it was reserved");
         assert_eq!((lease.holds[1].transfer, lease.holds[1].expires_at_ns), (77, 1_030 * NANOS_PER_SECOND));
         assert!(lease.is_live(0) && lease.is_for([(1, 10), (2, 1), (3, 7)].into_iter()));
+        assert_eq!(lease.maker, Some(Maker(7)), "who renews a lease did not grant it");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_beside_a_hold_is_read_again(position in 0..32_u32, maker: u16, minutes in 0..=1_440_u32) {
+            let beside = Beside { position, writer: Maker(maker), minutes };
+            prop_assert_eq!(Beside::of(&Transfer::new(1).with_user_data_32(beside.number())), beside);
+        }
     }
 
     #[test]
     fn a_finished_lease_is_over_whatever_it_still_holds() {
-        let (chart, id) = (Chart::new(1), LeaseId::from(LEASE));
+        let (chart, id) = (Chart::new(1, Maker(7)), LeaseId::from(LEASE));
         let mut transfers = reserved();
         transfers.push(at(chart.finish(id), 1_010));
         transfers.push(at(chart.void(id, 50), 1_010));

@@ -68,6 +68,7 @@ impl Entry {
             Self::Open { known, .. } => known.lease.clone(),
             Self::Over { granted_at_ns, labels } => LeaseRecord {
                 id,
+                maker: None,
                 granted_at_ns: *granted_at_ns,
                 labels: labels.clone(),
                 holds: SmallVec::new(),
@@ -249,6 +250,7 @@ mod tests {
         };
         LeaseRecord {
             id: LeaseId::from(id),
+            maker: None,
             granted_at_ns: 0,
             labels: Labels::default(),
             holds: [held].into_iter().collect(),

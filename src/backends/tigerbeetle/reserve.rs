@@ -190,6 +190,7 @@ impl Books {
     fn granted(&self, request: &Reserve, holds: SmallVec<[Held; 4]>, cluster_ns: u64) -> Result<Grant, Box<Refusal>> {
         let lease = LeaseRecord {
             id: request.lease_id,
+            maker: Some(self.chart.maker),
             granted_at_ns: cluster_ns,
             labels: request.labels.clone(),
             holds,

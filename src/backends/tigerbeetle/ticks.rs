@@ -17,9 +17,10 @@ const TICKS_LATE: u64 = 8;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// A lease on a bucket lives this long at least, so that a call of ordinary length can still give back what it did not
-/// use, and at most so long: the bucket itself puts no end to a reservation.
-const LEASE_SECONDS: RangeInclusive<u128> = 600..=86_400;
+/// A lease on a bucket lives so many minutes at least, so that a call of ordinary length can still give back what it did
+/// not use, and at most so many: the bucket itself puts no end to a reservation.
+const LEASE_MINUTES: RangeInclusive<u128> = 10..=1_440;
+const NANOS_PER_MINUTE: u128 = 60 * NANOS_PER_SECOND;
 
 /// The refill of one bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +91,11 @@ impl Ticks {
     }
 }
 
-/// How long the lease of a bucket lives, in seconds: as long as the bucket takes to fill, within bounds.
+/// How long the lease of a bucket lives, in seconds: as many whole minutes as the bucket takes to fill, within bounds.
 pub(super) fn lease_seconds(capacity: u64, refill_amount: u64, refill_period: Seconds) -> u32 {
-    let seconds = time_to_fill_ns(capacity, refill_amount, refill_period).div_ceil(NANOS_PER_SECOND);
-    let seconds = seconds.clamp(*LEASE_SECONDS.start(), *LEASE_SECONDS.end());
-    u32::try_from(seconds).expect("at most a day")
+    let minutes = time_to_fill_ns(capacity, refill_amount, refill_period).div_ceil(NANOS_PER_MINUTE);
+    let minutes = minutes.clamp(*LEASE_MINUTES.start(), *LEASE_MINUTES.end());
+    u32::try_from(60 * minutes).expect("at most a day")
 }
 
 fn time_to_fill_ns(capacity: u64, refill_amount: u64, refill_period: Seconds) -> u128 {
@@ -128,6 +129,7 @@ mod tests {
         assert_eq!((1..=8).map(|tick| ticks.amount(tick)).collect::<Vec<_>>(), [10; 8]);
         assert_eq!(ticks.wait_for(11, now).as_millis(), 1_999);
         assert_eq!(lease_seconds(80, 10, Seconds::new(1).expect("ok")), 600);
+        assert_eq!(lease_seconds(601, 1, Seconds::new(1).expect("ok")), 660, "in whole minutes");
         assert_eq!(lease_seconds(u64::MAX, 1, Seconds::new(1).expect("ok")), 86_400);
     }
 

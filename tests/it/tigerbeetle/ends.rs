@@ -8,7 +8,7 @@ use tollgate::policy::{Complete, DefinitionFields, UnavailableMode};
 
 use super::sharing::{Member, group};
 use crate::support::tigerbeetle::Server;
-use crate::support::{concurrency, key, request, rolling, sleep_ms, used, within};
+use crate::support::{bucket, concurrency, key, request, rolling, sleep_ms, used, within};
 
 const IN_FLIGHT_MAX: usize = 16;
 
@@ -88,6 +88,35 @@ async fn a_lease_that_its_policy_granted_once_more_ends_in_the_ledger_too() {
         one.complete(lease, &[("open", 20)]).await;
         server.cont().await;
         until_available(&one, "open", 80).await;
+    })
+    .await;
+}
+
+/// A reservation that waited in a client until that was replaced. Another server is asked for it, and grants it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_never_reached_the_cluster_is_not_given_back_for_the_server_that_granted_it_later() {
+    let server = Server::start().await;
+    within(120, async {
+        let [one] = group(&settings(&server)).await;
+        let patient = TigerBeetleSettings { deadline: Duration::from_secs(60), ..server.settings() };
+        let [other] = group(&patient).await;
+        for member in [&one, &other] {
+            member.put(concurrency("c", 1, 3_600), 1).await;
+            member.put(bucket("b", 10, 1, 3_600), 2).await;
+        }
+        let (slot, tokens) = (request(&[("c", 1)]), request(&[("b", 10)]));
+        server.stop().await;
+        // The first one is on its way; the other two wait for its answer.
+        tokio::join!(one.ledger.usage(&key("c")).get(), one.reserve(&slot), one.reserve(&tokens)).0.expect_err("none");
+        while one.rebuilt() == 0 {
+            sleep_ms(20).await;
+        }
+        let (first, second, ()) = tokio::join!(other.reserve(&slot), other.reserve(&tokens), server.cont());
+        assert_eq!((first, second), (Ok(slot.lease_id), Ok(tokens.lease_id)));
+        until_available(&one, "c", 0).await;
+        sleep_ms(1_500).await; // Longer than a grant is kept for whom it was made.
+        one.ledger.close().await;
+        assert_eq!((other.available("c").await, other.available("b").await), (0, 0), "their calls run");
     })
     .await;
 }

@@ -50,6 +50,11 @@ impl Member {
         self.ledger.complete(&Complete { lease_id, actuals: used(actuals) }).get().await.expect("completed");
     }
 
+    /// How often its client was replaced.
+    pub(super) fn rebuilt(&self) -> u64 {
+        self.ledger.session().expect("of a ledger that is reached over one").rebuilt
+    }
+
     pub(super) async fn usage(&self, text: &str) -> Usage {
         self.ledger.usage(&key(text)).get().await.expect("the ledger answers").expect("a limit")
     }
