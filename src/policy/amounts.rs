@@ -1,5 +1,7 @@
 //! How much of which limits: what a call needs, or what it really used.
 
+use std::sync::Arc;
+
 use super::key::Key;
 use super::mistake::Mistake;
 
@@ -15,10 +17,16 @@ pub struct Amount {
     pub amount: u128,
 }
 
+impl Amount {
+    fn zeroed(&self) -> Self {
+        Self { key: self.key.clone(), amount: 0 }
+    }
+}
+
 /// Amounts of different limits, in the order in which the request first named them. A key named twice stands once, with
-/// the sum.
+/// the sum. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Amounts(Vec<Amount>);
+pub struct Amounts(Option<Arc<[Amount]>>);
 
 impl Amounts {
     /// What a reservation asks for: 1 to 32 keys, each amount at least 1.
@@ -56,24 +64,24 @@ impl Amounts {
     /// The same keys, of each nothing: what a call used that never ran.
     #[must_use]
     pub fn zeroed(&self) -> Self {
-        Self(self.iter().map(|amount| Amount { key: amount.key.clone(), amount: 0 }).collect())
+        Self(self.0.as_ref().map(|amounts| amounts.iter().map(Amount::zeroed).collect()))
     }
 
     /// The amounts, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Amount> {
-        self.0.iter()
+        self.0.as_deref().unwrap_or_default().iter()
     }
 
     /// How many different keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     fn counted(amounts: impl IntoIterator<Item = (Key, u64)>, keys_min: usize) -> Result<Self, Vec<Mistake>> {
@@ -93,7 +101,11 @@ impl Amounts {
                 None => sums.push(Amount { key, amount }),
             }
         }
-        Self(sums)
+        Self::of(sums)
+    }
+
+    fn of(amounts: Vec<Amount>) -> Self {
+        Self((!amounts.is_empty()).then(|| amounts.into()))
     }
 }
 
@@ -103,7 +115,7 @@ impl FromIterator<Amount> for Amounts {
         let amounts: Vec<Amount> = amounts.into_iter().collect();
         let is_first = |(at, amount): (usize, &Amount)| amounts[..at].iter().all(|other| other.key != amount.key);
         assert!(amounts.iter().enumerate().all(is_first), "each key stands once");
-        Self(amounts)
+        Self::of(amounts)
     }
 }
 

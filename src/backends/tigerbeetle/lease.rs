@@ -99,7 +99,8 @@ impl LeaseRecord {
     }
 }
 
-/// A number that a server has as long as it runs, by which it knows what it wrote. Two may have the same: one in 65 536.
+/// A number that a server has as long as it runs, by which it knows what it wrote. Two may have the same: one pair in
+/// 65 536.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Maker(u16);
 

@@ -3,12 +3,14 @@
 
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use smallvec::SmallVec;
+
 use super::ids::Ids;
 use super::limit::Limit;
 use super::limit_table::Table;
 use crate::backends::Registered;
 use crate::backends::families::Family;
-use crate::policy::{Key, KeyPattern, Moment};
+use crate::policy::{Amounts, Key, KeyPattern, Moment};
 
 /// How many places one step of housekeeping looks at.
 const SWEEP_PLACES: usize = 256;
@@ -59,6 +61,20 @@ impl Limits {
         let limit = Arc::new(Limit::new(key.clone(), self.ids.key(key), registered, now));
         table.insert(Arc::clone(&limit), family);
         Ok(limit)
+    }
+
+    /// The limits of a request, in its order, those that are there by one look at the table.
+    pub(super) fn resolve_all(
+        &self,
+        amounts: &Amounts,
+        now: Moment,
+    ) -> impl Iterator<Item = Result<Arc<Limit>, Unresolved>> {
+        let current: SmallVec<[_; 4]> = {
+            let table = self.read();
+            amounts.iter().map(|amount| table.current(&amount.key).cloned()).collect()
+        };
+        let limits = amounts.iter().zip(current);
+        limits.map(move |(amount, current)| current.map_or_else(|| self.resolve(&amount.key, now), Ok))
     }
 
     /// The limit of `key`, if this server has it; makes none.

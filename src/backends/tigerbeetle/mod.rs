@@ -30,6 +30,7 @@ mod ledger;
 mod limit;
 mod limit_table;
 mod limits;
+mod line;
 mod opening;
 mod packet;
 mod recovery;

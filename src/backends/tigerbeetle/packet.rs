@@ -8,21 +8,14 @@ use super::chart::Code;
 use super::ids::Holds;
 use super::lease::{Held, HoldTerms};
 use super::limit::Terms;
-use super::refusing::Line;
+use super::line::Line;
 use super::ticks;
-use crate::policy::{Kind, LeaseId};
-
-/// One limit that is to be charged.
-pub(super) struct Charge {
-    pub(super) line: Line,
-    /// False where only a shadow limit objects: the hold is booked beside it.
-    pub(super) is_charged: bool,
-}
+use crate::policy::{Kind, LeaseId, Moment};
 
 /// What a member of the chain is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Member {
-    /// The hold of the charge at this place.
+    /// The hold of the line at this place.
     Hold(usize),
     /// A look whether so much remains of its limit. Its id is burned for nobody.
     Guard(usize),
@@ -37,29 +30,11 @@ pub(super) struct Packet {
     pub(super) cluster_ns: u64,
 }
 
-impl Charge {
-    /// Where a provider has less left than the books, that much must remain.
-    fn is_guarded(&self) -> bool {
-        self.terms().withheld != 0 && self.terms().enforces()
-    }
-
-    pub(super) fn terms(&self) -> &Terms {
-        self.line.terms.as_ref().expect("what is charged is open")
-    }
-
-    /// Whether its limit says no without a look at the ledger.
-    pub(super) fn is_obstructed(&self) -> bool {
-        let (line, terms) = (&self.line, self.terms());
-        let wanted = u128::from(terms.standing.wanted.get());
-        terms.standing.is_decreasing() || terms.paused_until.is_some() || wanted < line.amount
-    }
-}
-
 /// What the member of the chain at this place is.
-pub(super) fn member_at(charges: &[Charge], place: usize) -> Member {
-    let guards = |charge: &Charge| if charge.is_guarded() { 2 } else { 0 };
-    let mut members = charges.iter().enumerate().flat_map(|(at, charge)| {
-        std::iter::once(Member::Hold(at)).chain(std::iter::repeat_n(Member::Guard(at), guards(charge)))
+pub(super) fn member_at(lines: &[Line], place: usize) -> Member {
+    let guards = |line: &Line| if line.is_guarded() { 2 } else { 0 };
+    let mut members = lines.iter().enumerate().flat_map(|(at, line)| {
+        std::iter::once(Member::Hold(at)).chain(std::iter::repeat_n(Member::Guard(at), guards(line)))
     });
     members.nth(place).expect("a member of the chain")
 }
@@ -75,35 +50,29 @@ fn id_of(ids: Holds, at: usize, failed: &Attempts) -> u128 {
 impl Books {
     /// The id of each hold says how often it failed. The first hold has the same id for whatever is asked under one
     /// lease id, so that of all who ask one is granted: to the others the lease is known.
-    pub(super) fn packet(&self, lease_id: LeaseId, charges: &[Charge], failed: &Attempts) -> Packet {
-        let (cluster_ns, ids) = (self.session.cluster_ns(), self.chart.ids.holds(lease_id));
+    pub(super) fn packet(&self, lease_id: LeaseId, lines: &[Line], failed: &Attempts, now: Moment) -> Packet {
+        let (cluster_ns, ids) = (self.session.cluster_ns_at(now), self.chart.ids.holds(lease_id));
         let mut prelude = Vec::new();
-        let mut chain = Vec::with_capacity(charges.len());
-        for (at, charge) in charges.iter().enumerate() {
-            self.prelude(&charge.line.limit, charge.terms(), cluster_ns, &mut prelude);
+        let mut chain = Vec::with_capacity(lines.len());
+        for (at, line) in lines.iter().enumerate() {
+            self.prelude(&line.limit, line.terms(), cluster_ns, &mut prelude);
             let (position, id) = (position(at), id_of(ids, at, failed));
-            chain.push(self.chart.hold(lease_id, id, position, &self.hold_terms(charge)));
-            if charge.is_guarded() {
-                chain.extend(self.guard(charge.terms()));
+            chain.push(self.chart.hold(lease_id, id, position, &self.hold_terms(line)));
+            if line.is_guarded() {
+                chain.extend(self.guard(line.terms()));
             }
         }
         Packet { prelude, chain, ids, cluster_ns }
     }
 
     /// What the chain of these holds, once it was taken.
-    pub(super) fn holds(
-        &self,
-        ids: Holds,
-        charges: &[Charge],
-        failed: &Attempts,
-        cluster_ns: u64,
-    ) -> SmallVec<[Held; 4]> {
-        let hold = |(at, charge)| self.hold_terms(charge).taken_at(id_of(ids, at, failed), cluster_ns);
-        charges.iter().enumerate().map(hold).collect()
+    pub(super) fn holds(&self, ids: Holds, lines: &[Line], failed: &Attempts, cluster_ns: u64) -> SmallVec<[Held; 4]> {
+        let hold = |(at, line)| self.hold_terms(line).taken_at(id_of(ids, at, failed), cluster_ns);
+        lines.iter().enumerate().map(hold).collect()
     }
 
-    fn hold_terms(&self, charge: &Charge) -> HoldTerms {
-        let (Charge { line, is_charged }, terms) = (charge, charge.terms());
+    fn hold_terms(&self, line: &Line) -> HoldTerms {
+        let terms = line.terms();
         let (code, seconds) = match terms.standing.kind {
             Kind::Rolling { window } => (Code::RollingHold, window.get()),
             Kind::Concurrency { timeout } => (Code::ConcurrencyHold, timeout.get()),
@@ -114,7 +83,7 @@ impl Books {
         };
         let seconds = u32::try_from(seconds).expect("a period of at most a hundred years");
         let (tag, amount, spent) = (line.limit.hash as u64, line.amount, terms.accounts.spent);
-        if *is_charged {
+        if line.is_charged {
             return HoldTerms { code, account: terms.accounts.limit, spent, tag, amount, seconds };
         }
         let code = if code.is_slot() { Code::UnchargedSlot } else { Code::UnchargedHold };

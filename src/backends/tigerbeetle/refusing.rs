@@ -5,22 +5,12 @@ use std::sync::Arc;
 use super::books::{Books, Trouble};
 use super::chart::LimitAccounts;
 use super::limit::{Limit, Terms};
+use super::line::Line;
 use crate::backends::refusal::{Failing, refusal_of};
 use crate::policy::{Definition, FreeAt, Moment, Refusal, Verdict};
 
 /// As many limits are looked up at once as fit into a packet of a development server.
 const LOOKUP_LIMITS_MAX: usize = 50;
-
-/// One limit's share of a request.
-#[derive(Clone, Debug)]
-pub(super) struct Line {
-    pub(super) limit: Arc<Limit>,
-    /// `None` for a limit that nobody has used yet: all of it is free.
-    pub(super) terms: Option<Terms>,
-    pub(super) amount: u128,
-    /// Where it stands in the request.
-    pub(super) at: usize,
-}
 
 /// What the accounts of a limit say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

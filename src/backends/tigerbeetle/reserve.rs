@@ -12,10 +12,10 @@ use super::counting::Counts;
 use super::ids::Holds;
 use super::lease::{Held, LeaseRecord};
 use super::limits::Unresolved;
+use super::line::Line;
 use super::opening::is_there;
-use super::packet::{Charge, Member, Packet, member_at};
-use super::refusing::Line;
-use crate::policy::{Amounts, DeniedKey, Grant, Overage, Reason, Refusal, Reserve};
+use super::packet::{Member, Packet, member_at};
+use crate::policy::{Amounts, DeniedKey, Grant, Moment, Overage, Reason, Refusal, Reserve};
 
 /// How often a reservation is tried again that fits by what the ledger says: what expires is free some 100 ms later,
 /// and somebody else may have been faster.
@@ -44,38 +44,36 @@ impl Books {
     pub(super) async fn reserve(&self, request: &Reserve, is_unknown: &AtomicBool) -> Result<Grant, Box<Refusal>> {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
         Counts::add(&self.counts.decided);
-        if self.leases.has(request.lease_id) {
-            return Box::pin(self.again(request)).await;
-        }
-        let lines = match self.lines(&request.amounts, true).await {
+        let now = self.clock.now();
+        let mut lines = match self.lines(&request.amounts, true, now).await {
             Ok(lines) => lines,
             Err(refusal) => return Box::pin(self.own_answer(request, refusal)).await,
         };
-        let mut charges: Vec<_> = lines.into_iter().map(|line| Charge { line, is_charged: true }).collect();
-        if charges.iter().any(Charge::is_obstructed)
-            && let Some(refusal) = Box::pin(self.obstacles(&mut charges)).await?
+        if lines.iter().any(Line::is_obstructed)
+            && let Some(refusal) = Box::pin(self.obstacles(&mut lines)).await?
         {
             return Box::pin(self.own_answer(request, Box::new(refusal))).await;
         }
-        let granted = self.attempts(request, &mut charges, is_unknown).await?;
-        for charge in &charges {
-            charge.line.limit.admitted();
-            if charge.terms().overage == Overage::Repay || charge.terms().owes {
-                self.look_for_debt_later(&charge.line.limit);
+        // Nobody waits for what is granted later.
+        let give_up_at = now.after(self.session.deadline());
+        let granted = self.attempts(request, &mut lines, give_up_at, is_unknown).await?;
+        for line in &lines {
+            line.limit.admitted();
+            if line.terms().overage == Overage::Repay || line.terms().owes {
+                self.look_for_debt_later(&line.limit);
             }
         }
-        self.count_shadows(&charges);
+        self.count_shadows(&lines);
         Ok(granted)
     }
 
     /// What the limits of a request are; with `open` they are made in the ledger if need be.
-    pub(super) async fn lines(&self, amounts: &Amounts, open: bool) -> Result<Vec<Line>, Box<Refusal>> {
-        let now = self.clock.now();
+    pub(super) async fn lines(&self, amounts: &Amounts, open: bool, now: Moment) -> Result<Vec<Line>, Box<Refusal>> {
         let mut lines = Vec::with_capacity(amounts.len());
         let mut is_full = false;
-        for (at, amount) in amounts.iter().enumerate() {
-            match self.limits.resolve(&amount.key, now) {
-                Ok(limit) => lines.push(Line { limit, terms: None, amount: amount.amount, at }),
+        for (at, (amount, limit)) in amounts.iter().zip(self.limits.resolve_all(amounts, now)).enumerate() {
+            match limit {
+                Ok(limit) => lines.push(Line { limit, terms: None, amount: amount.amount, at, is_charged: true }),
                 Err(Unresolved::TooManyInstances) => is_full = true,
                 Err(Unresolved::Unknown) => return Err(refuse(Reason::UnknownLimitKey(amount.key.clone()))),
             }
@@ -104,20 +102,19 @@ impl Books {
     async fn attempts(
         &self,
         request: &Reserve,
-        charges: &mut [Charge],
+        lines: &mut [Line],
+        give_up_at: Moment,
         is_unknown: &AtomicBool,
     ) -> Result<Grant, Box<Refusal>> {
         let mut failed = self.attempts_of(request.lease_id);
-        failed.resize(charges.len(), 0);
+        failed.resize(lines.len(), 0);
         let (mut burned, mut retries) = (0, 0);
-        // Nobody waits for what is granted later.
-        let give_up_at = self.clock.now().after(self.session.deadline());
         let answer = loop {
-            if give_up_at < self.clock.now() {
+            let now = self.clock.now();
+            if give_up_at < now {
                 break Err(Trouble::Lost("the deadline passed".to_owned()).refusal(&self.settings));
             }
-            let attempted = self.attempt(request, charges, &failed).await;
-            let attempted = match attempted {
+            let attempted = match self.attempt(request, lines, &failed, now).await {
                 Ok(attempted) => attempted,
                 Err(trouble) => {
                     is_unknown.store(matches!(trouble, Trouble::Lost(_)), Ordering::Relaxed);
@@ -126,8 +123,8 @@ impl Books {
             };
             let short = match attempted {
                 Outcome::Granted(ids, cluster_ns) => {
-                    let holds = self.holds(ids, charges, &failed, cluster_ns);
-                    return self.granted(request, holds, cluster_ns);
+                    let holds = self.holds(ids, lines, &failed, cluster_ns);
+                    break self.granted(request, holds, cluster_ns);
                 }
                 Outcome::Known => break Box::pin(self.again(request)).await,
                 Outcome::Burned(at) => {
@@ -144,18 +141,19 @@ impl Books {
                 }
                 Outcome::Short(Member::Guard(at)) => at,
             };
-            if !charges[short].terms().enforces() {
-                charges[short].is_charged = false;
+            if !lines[short].terms().enforces() {
+                lines[short].is_charged = false;
                 continue;
             }
-            match Box::pin(self.explain_charges(charges)).await {
+            match Box::pin(self.why_not(lines)).await {
                 Err(trouble) => break Err(trouble),
                 Ok(Some(refusal)) => break Err(Box::new(refusal)),
                 Ok(None) if retries < RETRIES_MAX => retries += 1,
-                Ok(None) => break Err(Box::new(self.lost_the_race(&charges[short]))),
+                Ok(None) => break Err(Box::new(self.lost_the_race(&lines[short]))),
             }
         };
-        if answer.is_err() && failed.iter().any(|failed| *failed != 0) {
+        // Also of one that is granted: who asks again finds it at once.
+        if failed.iter().any(|failed| *failed != 0) {
             self.remember_attempts(request.lease_id, failed);
         }
         answer
@@ -168,20 +166,26 @@ impl Books {
         known.unwrap_or_else(|| Err(unreadable()))
     }
 
-    async fn attempt(&self, request: &Reserve, charges: &[Charge], failed: &Attempts) -> Result<Outcome, Trouble> {
-        let Packet { prelude, chain, ids, cluster_ns } = self.packet(request.lease_id, charges, failed);
+    async fn attempt(
+        &self,
+        request: &Reserve,
+        lines: &[Line],
+        failed: &Attempts,
+        now: Moment,
+    ) -> Result<Outcome, Trouble> {
+        let Packet { prelude, chain, ids, cluster_ns } = self.packet(request.lease_id, lines, failed, now);
         let written = self.write_chain(prelude, chain).await?;
-        charges.iter().for_each(|charge| self.arrived(&charge.line.limit, charge.terms(), cluster_ns));
+        lines.iter().for_each(|line| self.arrived(&line.limit, line.terms(), cluster_ns));
         let Some((at, kind)) = written.cause else {
             return Ok(Outcome::Granted(ids, written.cluster_ns));
         };
-        match (kind, member_at(charges, at)) {
+        match (kind, member_at(lines, at)) {
             (CreateTransferErrorKind::ExceedsCredits, member) => Ok(Outcome::Short(member)),
             (CreateTransferErrorKind::IdAlreadyFailed, Member::Hold(at)) => Ok(Outcome::Burned(at)),
             (kind, _) if is_there(kind) => Ok(Outcome::Known),
             (kind, _) => {
                 // The accounts are not there: another ledger than the one that this server knew.
-                charges.iter().for_each(|charge| charge.line.limit.close());
+                lines.iter().for_each(|line| line.limit.close());
                 Err(Trouble::Fault(format!("the ledger refused a reservation: {kind:?}")))
             }
         }
@@ -204,28 +208,27 @@ impl Books {
     }
 
     /// What stops a request before it is sent. Shadow limits that object are not charged.
-    async fn obstacles(&self, charges: &mut [Charge]) -> Result<Option<Refusal>, Box<Refusal>> {
-        for charge in charges.iter_mut().filter(|charge| charge.terms().standing.is_decreasing()) {
-            let settled = self.settle_decrease(&charge.line.limit).await;
-            charge.line.terms = Some(settled.map_err(|trouble| trouble.refusal(&self.settings))?);
+    async fn obstacles(&self, lines: &mut [Line]) -> Result<Option<Refusal>, Box<Refusal>> {
+        for line in lines.iter_mut().filter(|line| line.terms().standing.is_decreasing()) {
+            let settled = self.settle_decrease(&line.limit).await;
+            line.terms = Some(settled.map_err(|trouble| trouble.refusal(&self.settings))?);
         }
-        for charge in charges.iter_mut().filter(|charge| !charge.terms().enforces()) {
-            charge.is_charged = !charge.is_obstructed();
+        for line in lines.iter_mut().filter(|line| !line.terms().enforces()) {
+            line.is_charged = !line.is_obstructed();
         }
-        if charges.iter().any(|charge| charge.terms().enforces() && charge.is_obstructed()) {
-            return self.explain_charges(charges).await;
+        if lines.iter().any(|line| line.terms().enforces() && line.is_obstructed()) {
+            return self.why_not(lines).await;
         }
         Ok(None)
     }
 
-    async fn explain_charges(&self, charges: &[Charge]) -> Result<Option<Refusal>, Box<Refusal>> {
-        let lines: Vec<_> = charges.iter().map(|charge| charge.line.clone()).collect();
-        self.explain(&lines).await.map_err(|trouble| trouble.refusal(&self.settings))
+    async fn why_not(&self, lines: &[Line]) -> Result<Option<Refusal>, Box<Refusal>> {
+        self.explain(lines).await.map_err(|trouble| trouble.refusal(&self.settings))
     }
 
     /// The books have room by every look, and the ledger says no: others take what frees.
-    fn lost_the_race(&self, charge: &Charge) -> Refusal {
-        let (line, terms) = (&charge.line, charge.terms());
+    fn lost_the_race(&self, line: &Line) -> Refusal {
+        let terms = line.terms();
         let retry_after = line.limit.backoff(terms.standing.kind);
         let (key, capacity) = (line.limit.key.clone(), terms.standing.capacity.get());
         let wait_at_least = Duration::ZERO;
@@ -233,8 +236,8 @@ impl Books {
         Refusal::of_keys(Reason::Denied, vec![denied])
     }
 
-    fn count_shadows(&self, charges: &[Charge]) {
-        for Charge { line, .. } in charges.iter().filter(|charge| !charge.is_charged) {
+    fn count_shadows(&self, lines: &[Line]) {
+        for line in lines.iter().filter(|line| !line.is_charged) {
             line.limit.lock().counters.would_deny += 1;
             self.limits.count(&line.limit.key, |family| family.counters.would_deny += 1);
         }
@@ -242,8 +245,10 @@ impl Books {
 
     /// The lease's own answer if there is such a lease, which comes before any other; else `refusal`.
     async fn own_answer(&self, request: &Reserve, refusal: Box<Refusal>) -> Result<Grant, Box<Refusal>> {
-        if let Reason::BackendError(_) | Reason::Overloaded = refusal.reason {
-            return Err(refusal);
+        match refusal.reason {
+            Reason::BackendError(_) => return Err(refusal),
+            Reason::Overloaded if !self.leases.has(request.lease_id) => return Err(refusal),
+            _ => {}
         }
         let known = self.known(request).await.map_err(|trouble| trouble.refusal(&self.settings))?;
         known.unwrap_or(Err(refusal))

@@ -105,6 +105,12 @@ impl Session {
         self.vitals.cluster_ns()
     }
 
+    /// The same for `moment`.
+    #[must_use]
+    pub fn cluster_ns_at(&self, moment: Moment) -> u64 {
+        self.vitals.cluster_ns_at(moment)
+    }
+
     /// When it is, or was, `cluster_ns` for the cluster; not before the start of this process's clock.
     #[must_use]
     pub fn moment_of(&self, cluster_ns: u64) -> Moment {

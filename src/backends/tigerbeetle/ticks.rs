@@ -17,8 +17,8 @@ const TICKS_LATE: u64 = 8;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// A lease on a bucket lives so many minutes at least, so that a call of ordinary length can still give back what it did
-/// not use, and at most so many: the bucket itself puts no end to a reservation.
+/// A lease on a bucket lives so many minutes at least, so that a call of ordinary length can still give back what it
+/// did not use, and at most so many: the bucket itself puts no end to a reservation.
 const LEASE_MINUTES: RangeInclusive<u128> = 10..=1_440;
 const NANOS_PER_MINUTE: u128 = 60 * NANOS_PER_SECOND;
 

@@ -6,14 +6,15 @@ use super::books::{Books, Trouble};
 use super::counting::Counts;
 use super::definition_log::Standing;
 use super::limit::{Limit, Terms};
-use super::refusing::{Balance, Line};
+use super::line::Line;
+use super::refusing::Balance;
 use crate::backends::{DefinitionTotals, Registered, Totals, Usage, UsagePage};
 use crate::policy::{Amounts, Counters, Key, LimitState, Moment, Refusal};
 
 impl Books {
     /// Answers as a reservation would, and charges nothing.
     pub(super) async fn peek(&self, amounts: &Amounts) -> Result<(), Box<Refusal>> {
-        let lines: Vec<Line> = self.lines(amounts, false).await?;
+        let lines: Vec<Line> = self.lines(amounts, false, self.clock.now()).await?;
         let refusal = async {
             for line in &lines {
                 self.look(&line.limit).await?;

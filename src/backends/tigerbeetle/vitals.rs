@@ -146,7 +146,11 @@ impl Vitals {
     }
 
     pub(super) fn cluster_ns(&self) -> u64 {
-        cluster_clock::cluster_ns_at(self.now(), self.offset_ns.load(Ordering::Relaxed))
+        self.cluster_ns_at(self.now())
+    }
+
+    pub(super) fn cluster_ns_at(&self, moment: Moment) -> u64 {
+        cluster_clock::cluster_ns_at(moment, self.offset_ns.load(Ordering::Relaxed))
     }
 
     pub(super) fn moment_of(&self, cluster_ns: u64) -> Moment {

@@ -103,6 +103,29 @@ async fn one_lease_is_granted_once_however_often_its_attempts_fail() {
     .await;
 }
 
+/// Each refusal burns an id, and only so many are gone through at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_is_found_again_however_often_it_was_refused_before() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other] = group(&shared.settings()).await;
+        for member in [&one, &other] {
+            member.put(concurrency("c", 1, 600), 1).await;
+        }
+        let (taken, asked) = (one.grant(&[("c", 1)]).await, request(&[("c", 1)]));
+        for _ in 0..70 {
+            assert_eq!(one.reserve(&asked).await.expect_err("taken").reason, Reason::Denied);
+        }
+        one.complete(taken, &[]).await;
+        for _ in 0..3 {
+            assert_eq!(one.reserve(&asked).await, Ok(asked.lease_id));
+        }
+        assert_eq!(other.reserve(&asked).await.expect_err("that many are too many").reason, Reason::Overloaded);
+        assert_eq!(other.reserve(&asked).await, Ok(asked.lease_id), "it goes on from there");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_renewed_elsewhere_is_ended_here() {
     let shared = Server::shared().await;
