@@ -37,6 +37,18 @@ pub(crate) async fn sleep_ms(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
+/// Waits for what becomes true by itself, so many seconds at most.
+pub(crate) async fn until(seconds: u64, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    const LOOKS_PER_SECOND: u64 = 50;
+    for _ in 0..seconds * LOOKS_PER_SECOND {
+        if is_so().await {
+            return;
+        }
+        sleep_ms(1_000 / LOOKS_PER_SECOND).await;
+    }
+    panic!("{what}: not within {seconds} s");
+}
+
 pub(crate) fn rolling(key: &str, capacity: u64, window_seconds: u64) -> DefinitionFields {
     let kind = "rolling".to_owned();
     DefinitionFields { key: key.to_owned(), kind, capacity, window_seconds: Some(window_seconds), ..Default::default() }

@@ -1,6 +1,7 @@
 //! What needs a real TigerBeetle.
 
 mod bad_days;
+mod control;
 mod definitions;
 #[cfg(feature = "server")]
 mod dev_cluster;

@@ -58,7 +58,6 @@ impl Shared {
     }
 
     /// One more of these.
-    #[cfg(all(feature = "crash-points", feature = "server"))]
     pub(crate) fn another_ledger(&self) -> u32 {
         LEDGERS.fetch_add(1, Ordering::Relaxed)
     }
@@ -85,7 +84,7 @@ enum Started {
 }
 
 impl Server {
-    /// The server of all tests, for one with up to three clients.
+    /// The server of all tests, for one with up to three clients. Who has it asks for no more of it.
     pub(crate) async fn shared() -> Shared {
         Self::shared_by(3).await
     }

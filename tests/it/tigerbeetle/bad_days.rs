@@ -1,6 +1,5 @@
 //! Bad days of a cluster, as hosts and their callers live through them.
 
-mod control;
 #[cfg(all(feature = "crash-points", feature = "server"))]
 mod crashes;
 mod evicted;

@@ -4,7 +4,6 @@
 mod answers;
 mod bad_days;
 mod connecting;
-mod control;
 mod crash_points;
 mod deadline;
 mod traffic;

@@ -270,9 +270,10 @@ async fn who_waits_hears_of_capacity_that_another_server_frees() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_with_ledgers_of_their_own_share_nothing() {
-    let (first, second) = (Server::shared().await, Server::shared().await);
+    let shared = Server::shared().await;
     within(120, async {
-        let ([one], [other]) = (group(&first.settings()).await, group(&second.settings()).await);
+        let elsewhere = TigerBeetleSettings { ledger: shared.another_ledger(), ..shared.settings() };
+        let ([one], [other]) = (group(&shared.settings()).await, group(&elsewhere).await);
         let asked = request(&[("c", 1)]);
         for member in [&one, &other] {
             member.put(concurrency("c", 1, 600), 1).await;

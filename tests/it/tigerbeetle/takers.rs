@@ -7,7 +7,7 @@ use tollgate::policy::{Complete, DefinitionFields, LeaseId, Mode, Reason, Renew,
 
 use super::sharing::{Member, group};
 use crate::support::tigerbeetle::Server;
-use crate::support::{concurrency, key, request, rolling, used, within};
+use crate::support::{concurrency, key, request, rolling, sleep_ms, used, within};
 
 async fn give_back(member: &Member, asked: &Reserve) {
     let nothing = Complete { lease_id: asked.lease_id, actuals: asked.amounts.zeroed() };
@@ -82,7 +82,7 @@ async fn one_lease_is_granted_once_however_often_its_attempts_fail() {
             member.put(rolling("b", 10, 600), 2).await;
         }
         // Refused by what one of them withholds, then by what is taken, and granted in the end.
-        let until = one.clock.now().after(Duration::from_secs(1));
+        let until = one.clock.now().after(Duration::from_secs(3));
         one.ledger.restrain(&key("a"), Restraint::Tighten { remaining: 3, until }).get().await.expect("it answers");
         let asked = request(&[("a", 4), ("b", 10)]);
         assert_eq!(one.reserve(&asked).await.expect_err("withheld").reason, Reason::Denied);
@@ -90,7 +90,7 @@ async fn one_lease_is_granted_once_however_often_its_attempts_fail() {
         assert_eq!(other.reserve(&asked).await.expect_err("taken").reason, Reason::Denied);
         other.complete(taken, &[("b", 0)]).await;
         let lease = other.reserve(&asked).await.expect("there is room");
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        tokio::time::sleep_until(one.clock.instant_of(until.after(Duration::from_millis(100)))).await;
         for member in [&one, &other] {
             assert_eq!(member.reserve(&asked).await, Ok(lease));
             let another = Reserve { lease_id: lease, ..request(&[("a", 4)]) };
@@ -132,12 +132,12 @@ async fn what_was_renewed_elsewhere_is_ended_here() {
     within(120, async {
         let [one, other] = group(&shared.settings()).await;
         for member in [&one, &other] {
-            member.put(concurrency("c", 1, 2), 1).await;
+            member.put(concurrency("c", 1, 5), 1).await;
         }
         let lease = one.grant(&[("c", 1)]).await;
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        sleep_ms(3_000).await;
         other.ledger.renew(&Renew { lease_id: lease, timeout: None }).get().await.expect("it is live");
-        tokio::time::sleep(Duration::from_millis(1_000)).await;
+        sleep_ms(3_000).await;
         assert_eq!(one.available("c").await, 0, "by what this server remembers it has expired");
         one.complete(lease, &[]).await;
         assert_eq!(one.available("c").await, 1);

@@ -10,12 +10,17 @@ use tollgate::policy::{DefinitionFields, Moment, UnavailableMode};
 use super::traffic::{Ending, Group, History, Traffic};
 use super::{kill_for, start, until_all_is_free};
 use crate::support::tigerbeetle::{Cluster, Server};
-use crate::support::{bucket, concurrency, rolling, sleep_ms, within};
+use crate::support::{bucket, concurrency, rolling, sleep_ms, until, within};
 
 const RECOVERY_MAX: Duration = Duration::from_secs(2);
 
 /// Of a cluster, which has to find another primary.
 const ELECTION_MAX: Duration = Duration::from_secs(5);
+
+const UP_SECONDS: u64 = 10;
+
+/// How long what goes on by itself may take, once all is free.
+const SETTLED_SECONDS: u64 = 5;
 
 /// Longer than any test: what leaked does not come back by itself.
 const LONG: u64 = 3_600;
@@ -55,6 +60,11 @@ fn limits() -> [DefinitionFields; 5] {
 
 fn session(tollgate: &Tollgate) -> SessionStatus {
     tollgate.status().backend.session.expect("it has one")
+}
+
+/// Callers that fill the machine may miss their deadline. How soon decisions are back is another question.
+async fn until_up(tollgate: &Tollgate) {
+    until(UP_SECONDS, "it is up", async || tollgate.health() == Health::Up).await;
 }
 
 /// While the ledger was away each group had its policy's answer.
@@ -122,7 +132,7 @@ async fn policies_answer_while_the_server_stands_still_and_what_comes_late_is_gi
         // In the first one the client that was there before does all it was asked, in the second it is replaced.
         for seconds in [2, 10] {
             sleep_ms(1_000).await;
-            assert_eq!(tollgate.health(), Health::Up);
+            until_up(&tollgate).await;
             let stopped = traffic.now();
             server.stop().await;
             sleep_ms(seconds * 1_000).await;
@@ -132,7 +142,7 @@ async fn policies_answer_while_the_server_stands_still_and_what_comes_late_is_gi
             server.cont().await;
         }
         sleep_ms(3_000).await;
-        assert_eq!(tollgate.health(), Health::Up);
+        until_up(&tollgate).await;
         let history = traffic.finish().await;
         check(&history);
         for (stopped, back) in outages {
@@ -141,11 +151,15 @@ async fn policies_answer_while_the_server_stands_still_and_what_comes_late_is_gi
             assert!(recovery <= RECOVERY_MAX, "decisions {recovery:?} after the server was back");
         }
         until_all_is_free(&tollgate, &limits()).await;
+        // Each is counted a moment after it is done; and now and then a look at what others did is on its way.
+        let given_back = async || 0 < session(&tollgate).late_grants_given_back;
+        until(SETTLED_SECONDS, "what came late is given back", given_back).await;
+        let is_idle = |status: SessionStatus| (status.away_since_ms, status.in_flight) == (None, 0);
+        until(SETTLED_SECONDS, "nothing is on its way", async || is_idle(session(&tollgate))).await;
         let status = session(&tollgate);
         println!("{status:?}");
         let counts = [status.denied_while_away, status.allowed_while_away, status.shared_while_away, status.timed_out];
-        assert!(counts.iter().all(|count| 0 < *count) && 0 < status.late_grants_given_back, "{status:?}");
-        assert_eq!((status.away_since_ms, status.in_flight), (None, 0));
+        assert!(counts.iter().all(|count| 0 < *count), "{status:?}");
     })
     .await;
 }

@@ -23,7 +23,7 @@ const DEFINED: [&str; 7] = ["r1", "r2", "r3", "c1", "c2", "b1", "t:{x}"];
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_is_sent_again_changes_nothing_more() {
     let shared = Server::shared().await;
-    within(200, async {
+    within(600, async {
         let [once, one, other]: [Member; 3] = group(&shared.settings()).await;
         let (mut single, mut two) = (vec![once], vec![one, other]);
         for seed in 0..SEEDS as u64 {

@@ -5,10 +5,19 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tollgate::backends::tigerbeetle::{Session, SessionError, TimedOut, within_deadline};
+use tollgate::clock::Clock;
+use tollgate::config::TigerBeetleSettings;
 
-use super::{connect, id, transfer, two_accounts};
-use crate::support::tigerbeetle::Server;
+use super::{connect, id, settings, transfer, two_accounts};
+use crate::support::tigerbeetle::{Server, Shared};
 use crate::support::{sleep_ms, within};
+
+/// A session with a deadline that the cluster keeps.
+async fn patient(shared: &Shared, deadline_seconds: u64) -> Arc<Session> {
+    let deadline = Duration::from_secs(deadline_seconds);
+    let settings = TigerBeetleSettings { deadline, ..settings(shared.addresses()) };
+    Session::connect(&settings, Clock::start()).await.expect("there is a cluster")
+}
 
 /// Work of two steps, the second of which the cluster does.
 fn work(
@@ -27,7 +36,7 @@ fn work(
 #[tokio::test]
 async fn what_is_done_in_time_is_nobody_else_s() {
     let shared = Server::shared().await;
-    let session = connect(shared.addresses()).await;
+    let session = patient(&shared, 5).await;
     two_accounts(&session, shared.ledger()).await;
     let done = within_deadline(&session, work(&session, 0, shared.ledger(), 10), |_| panic!("it is not late")).await;
     assert_eq!(done, Ok(Ok(0)));
@@ -110,12 +119,12 @@ async fn work_that_panics_is_not_run_again() {
 #[tokio::test]
 async fn an_answer_in_between_says_that_the_cluster_is_there() {
     let shared = Server::shared().await;
-    let session = connect(shared.addresses()).await;
+    let session = patient(&shared, 1).await;
     let slow = {
         let session = Arc::clone(&session);
         async move {
             session.lookup_accounts(vec![1]).await.map(drop)?;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            sleep_ms(1_500).await;
             Ok::<_, SessionError>(())
         }
     };

@@ -9,11 +9,11 @@ use tollgate::backends::tigerbeetle::{Session, SessionError, within_deadline};
 use tollgate::clock::Clock;
 use tollgate::policy::Moment;
 
-use super::control::Control;
+use super::super::control::Control;
 use super::{DEADLINE, transfer};
 use crate::support::{sleep_ms, within};
 
-/// What a call may take beyond the deadline and the lateness of timers.
+/// What a call may take beyond the deadline and the lateness of the machine.
 const SLACK: Duration = Duration::from_millis(10);
 
 static NUMBERS: AtomicU64 = AtomicU64::new(1_000);
@@ -85,7 +85,7 @@ impl Traffic {
             let took = asked.ended.since(asked.began);
             let allowed = DEADLINE + SLACK;
             let excuse = if took <= allowed { Duration::ZERO } else { self.control.lateness(asked.began, asked.ended) };
-            assert!(took <= allowed + excuse, "a call took {took:?}, other timers were late by {excuse:?}");
+            assert!(took <= allowed + excuse, "a call took {took:?}, and the machine was late by {excuse:?}");
         }
         super::until_idle(session).await;
         let timed_out = all.iter().filter(|asked| asked.ending == Ending::TimedOut).count() as u64;
@@ -96,22 +96,28 @@ impl Traffic {
         })
         .await;
         assert_eq!(session.status().timed_out, timed_out_before + timed_out);
-        History(all)
+        History { all, control: self.control }
     }
 }
 
 /// All calls, in the order of their ends.
-pub(super) struct History(Vec<Asked>);
+pub(super) struct History {
+    all: Vec<Asked>,
+    control: Control,
+}
 
 impl History {
     pub(super) fn count(&self, ending: Ending) -> usize {
-        self.0.iter().filter(|asked| asked.ending == ending).count()
+        self.all.iter().filter(|asked| asked.ending == ending).count()
     }
 
-    /// How long after `moment` the first call that began after it was answered.
+    /// How long after `moment` the first call that began after it was answered, without what the machine stood still.
     pub(super) fn recovery_after(&self, moment: Moment) -> Option<Duration> {
         let answered = |asked: &&Asked| moment <= asked.began && asked.ending == Ending::Answered;
-        Some(self.0.iter().find(answered)?.ended.since(moment))
+        let ended = self.all.iter().find(answered)?.ended;
+        let (took, standstill) = (ended.since(moment), self.control.standstill(moment, ended));
+        println!("an answer after {took:?}, of which the machine stood still for {standstill:?}");
+        Some(took.saturating_sub(standstill))
     }
 }
 

@@ -149,6 +149,7 @@ impl Scenario {
         }
     }
 
+    /// Asks again while the ledger is too slow for the server, as any client does.
     async fn ask(&self, client: &Client, step: &Step) -> Option<(u16, Value)> {
         let (method, path, body) = match step {
             Put(key, capacity, _) => ("PUT", "/v1/admin/limits".to_owned(), definition(key, *capacity)),
@@ -157,7 +158,13 @@ impl Scenario {
             Renew(lease) => ("POST", "/v1/renew".to_owned(), json!({"lease_id": self.lease(*lease)})),
             Complete(lease, amounts) => ("POST", "/v1/complete".to_owned(), self.body(*lease, "actuals", amounts)),
         };
-        client.try_ask(method, &path, &body).await.ok()
+        loop {
+            match client.try_ask(method, &path, &body).await.ok()? {
+                (503, problem) => println!("{}: {step:?}: {problem}", self.about),
+                told => return Some(told),
+            }
+            sleep_ms(20).await;
+        }
     }
 
     fn body(&self, lease: char, field: &str, amounts: Amounts) -> Value {

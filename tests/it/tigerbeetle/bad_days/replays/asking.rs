@@ -100,11 +100,12 @@ impl Side {
 
     /// Tries what waits for something free: decreases and debts.
     pub(super) async fn settle(&self, at: usize) {
-        for text in KEYS {
+        let settle = async |text| {
             let ledger = &self.members[at].ledger;
             ledger.settle(&key(&self.key(text))).get().await.expect("it answers");
             self.balance(at, text).await;
-        }
+        };
+        join_all(KEYS.map(settle)).await;
     }
 
     /// Capacity, what is free of it, and debt.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use futures_util::future::join_all;
 use tollgate::backends::Backend;
 use tollgate::config::TigerBeetleSettings;
 use tollgate::policy::{DefinitionFields, LeaseId};
@@ -90,11 +91,8 @@ impl Both {
         for (side, at) in members() {
             side.settle(at).await;
         }
-        for text in KEYS {
-            let mut seen = Vec::new();
-            for (side, at) in members() {
-                seen.push(side.balance(at, text).await);
-            }
+        let seen = join_all(KEYS.map(|text| join_all(members().map(|(side, at)| side.balance(at, text))))).await;
+        for (text, seen) in KEYS.iter().zip(seen) {
             let is_same = seen.iter().all(|balance| *balance == seen[0]);
             assert!(is_same, "seed {}, step {step}: `{text}` of once, again, again: {seen:?}", self.seed);
         }

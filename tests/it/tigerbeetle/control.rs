@@ -1,5 +1,7 @@
 //! How late the machine is: what a timer of its own has to wait, and what the system says that threads had to.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +35,9 @@ impl Control {
     pub(super) fn start(clock: &Clock) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();
         let runtime = runtime.expect("a runtime");
-        let looks = Arc::new(Mutex::new(vec![Look::default()]));
+        let mut waits = Waits::default();
+        // What threads waited before counts for nobody.
+        let looks = Arc::new(Mutex::new(vec![Look { ready: waits.look(), ..Look::default() }]));
         let (clock, seen) = (clock.clone(), Arc::clone(&looks));
         runtime.spawn(async move {
             let mut late = Duration::ZERO;
@@ -42,7 +46,7 @@ impl Control {
                 tokio::time::sleep_until(clock.instant_of(due)).await;
                 let at = clock.now();
                 late += at.since(due).saturating_sub(PRECISION);
-                lock(&seen).push(Look { at, late, ready: ready() });
+                lock(&seen).push(Look { at, late, ready: waits.look() });
             }
         });
         Self { looks, runtime: Some(runtime) }
@@ -72,12 +76,27 @@ fn lock(looks: &Mutex<Vec<Look>>) -> MutexGuard<'_, Vec<Look>> {
     looks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// As Linux counts it, thread by thread; nothing elsewhere.
-fn ready() -> Duration {
-    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return Duration::ZERO };
-    let waited_ns = |text: String| text.split_whitespace().nth(1)?.parse::<u64>().ok();
-    let texts = threads.flatten().flat_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")));
-    Duration::from_nanos(texts.filter_map(waited_ns).sum())
+/// How long threads were ready to run and did not. What a thread waited counts after its end too: the sum never falls.
+#[derive(Default)]
+struct Waits {
+    total: Duration,
+    /// Of each thread, in nanoseconds, when it was last seen.
+    by_thread: HashMap<OsString, u64>,
+}
+
+impl Waits {
+    /// The sum so far, as Linux counts it, thread by thread; nothing elsewhere.
+    fn look(&mut self) -> Duration {
+        let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return Duration::ZERO };
+        for thread in threads.flatten() {
+            let Ok(text) = std::fs::read_to_string(thread.path().join("schedstat")) else { continue };
+            let Some(Ok(waited_ns)) = text.split_whitespace().nth(1).map(str::parse::<u64>) else { continue };
+            let before_ns = self.by_thread.insert(thread.file_name(), waited_ns).unwrap_or(0);
+            // A number that fell is that of a new thread under an id of before.
+            self.total += Duration::from_nanos(waited_ns.checked_sub(before_ns).unwrap_or(waited_ns));
+        }
+        self.total
+    }
 }
 
 impl Drop for Control {
