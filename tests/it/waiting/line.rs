@@ -14,7 +14,7 @@ use tollgate::tollgate::Lease;
 
 use crate::support::differences::Differences;
 use crate::support::place::Place;
-use crate::support::{checked, key, pattern, request, sleep_ms};
+use crate::support::{checked, key, pattern, request, sleep_ms, until};
 
 /// Long enough for everybody.
 pub(super) const LONG: Duration = Duration::from_secs(100_000);
@@ -69,7 +69,9 @@ impl Line {
     }
 
     pub(super) async fn join_as(&self, name: &str, request: Reserve, wait: Wait) -> Caller {
-        let (line, name, waiting) = (self.clone(), name.to_owned(), self.tollgate.waiting());
+        // Who was in line before and is served meanwhile counts in both.
+        let come = || self.tollgate.waiting() + self.served().len();
+        let (line, name, came) = (self.clone(), name.to_owned(), come());
         let caller = tokio::spawn(async move {
             let answer = line.tollgate.acquire(request, wait).await;
             if answer.is_ok() {
@@ -79,10 +81,8 @@ impl Line {
         });
         if self.differs().is_exact() {
             self.settled().await;
-        }
-        let patience = now() + Duration::from_millis(self.differs().answer_ms_max);
-        while now() < patience && self.tollgate.waiting() == waiting && !caller.is_finished() {
-            sleep_ms(1).await;
+        } else {
+            until(20, "the caller stands in its line", async || came < come() || caller.is_finished()).await;
         }
         caller
     }
@@ -165,6 +165,11 @@ impl Line {
         self.place.settled().await;
     }
 
+    /// Waits for what is possible at once.
+    pub(super) async fn soon(&self, what: &str, is_so: impl AsyncFnMut() -> bool) {
+        self.place.soon(what, is_so).await;
+    }
+
     /// The last moment at which what is due `ms` after the start can be seen not to have happened.
     pub(super) async fn just_before(&self, ms: u64) {
         self.until(ms - self.differs().answer_ms_max.max(1)).await;
@@ -192,13 +197,12 @@ impl Line {
 
     /// Nobody waits, and no lease is live.
     pub(super) async fn assert_nothing_left(&self) {
-        let left = || (self.tollgate.waiting(), self.tollgate.totals().live_leases);
+        // A call that was cut short may still be on its way, and so in no book yet.
+        let session = || self.tollgate.status().backend.session;
+        self.soon("every call is answered", async || session().is_none_or(|session| session.in_flight == 0)).await;
         self.settled().await;
-        let patience = now() + Duration::from_millis(self.differs().gives_back_within_ms);
-        while now() < patience && left() != (0, 0) {
-            sleep_ms(1).await;
-        }
-        assert_eq!(left(), (0, 0));
+        let left = || (self.tollgate.waiting(), self.tollgate.totals().live_leases);
+        self.soon("nobody waits, and no lease is live", async || left() == (0, 0)).await;
     }
 
     /// Numbers of steps after which something may happen, such that it happens at every moment of a call: steps of the

@@ -140,15 +140,18 @@ pub(crate) async fn the_end_of_withholding_wakes_exactly_then(place: Place) {
 pub(crate) async fn what_completes_under_withholding_wakes_who_fits(place: Place) {
     let line = Line::of(place, [rolling("r", 10, 3)]).await;
     let holder = line.hold(&[("r", 6)]).await;
-    let ends = tighten(&line, "r", 0, 1_500).await;
+    let held = line.elapsed_ms();
+    let ends = tighten(&line, "r", 0, 2_500).await;
     let callers = [line.join("a", &[("r", 5)]).await, line.join("b", &[("r", 5)]).await];
-    sleep_ms(500).await;
+    sleep_ms((held + 1_500).saturating_sub(line.elapsed_ms())).await; // In the midst of a second.
     let completes = line.elapsed_ms();
     holder.complete_with([("r", 1)]).await.expect("completed");
     line.at(ends).await;
     line.assert_served([("a", completes)]); // Of the 9 that are free 4 are withheld.
     line.forget_served();
-    let frees = if line.differs().rebooks_for_whole_seconds { completes + 3_000 } else { 3_000 };
+    let left_ms = held + 3_000 - completes;
+    let whole_seconds = line.differs().rebooks_for_whole_seconds;
+    let frees = completes + if whole_seconds { left_ms.next_multiple_of(1_000) } else { left_ms };
     line.at(frees).await;
     line.assert_served([("b", frees)]);
     for caller in callers {
