@@ -8,6 +8,8 @@ pub(crate) struct Differences {
     /// How long it may take to ask and to be answered. In virtual time that is nothing; where time is real, a check
     /// looks so much before a moment whether what is due then has not happened yet.
     pub(crate) answer_ms_max: u64,
+    /// How many times as long a time must be in which a check asks many things, one after the other.
+    pub(crate) slowness: u64,
     /// How long it may take until what is possible at once has happened: tasks need their turns, and where time is
     /// real, round trips.
     pub(crate) settling_ms_max: u64,
@@ -51,6 +53,11 @@ impl Differences {
         self.answer_ms_max == 0
     }
 
+    /// `ms`, or so much longer that a check can ask as many things in it.
+    pub(crate) fn window_ms(&self, ms: u64) -> u64 {
+        ms * self.slowness
+    }
+
     /// The most units that one step of a refill brings.
     pub(crate) fn step(&self, capacity: u64) -> u64 {
         self.refill_steps.map_or(0, |steps| capacity.div_ceil(steps))
@@ -65,6 +72,7 @@ impl Differences {
     pub(crate) const MEMORY: Self = Self {
         kind: "memory",
         answer_ms_max: 0,
+        slowness: 1,
         settling_ms_max: 0,
         late_ms_max: 0,
         rebooks_for_whole_seconds: false,
@@ -84,6 +92,7 @@ impl Differences {
     pub(crate) const TIGERBEETLE: Self = Self {
         kind: "tigerbeetle",
         answer_ms_max: 400,
+        slowness: 3,
         settling_ms_max: 250,
         late_ms_max: 300,
         rebooks_for_whole_seconds: true,
