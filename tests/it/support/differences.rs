@@ -16,6 +16,9 @@ pub(crate) struct Differences {
     /// How much later than due something may free. TigerBeetle releases what has expired with its next pulse, up to
     /// 100 ms later, and asking takes its time.
     pub(crate) late_ms_max: u64,
+    /// How much longer than all that it may take on a machine that is busy with something else, where nothing else
+    /// happens meanwhile.
+    pub(crate) busy_ms_max: u64,
     /// Whether a hold that is booked anew (a completion leaves a rest of it, a renewal a longer one) ends a whole
     /// number of seconds after that, and so up to a second later than it should: TigerBeetle's timeouts are in seconds.
     pub(crate) rebooks_for_whole_seconds: bool,
@@ -75,6 +78,7 @@ impl Differences {
         slowness: 1,
         settling_ms_max: 0,
         late_ms_max: 0,
+        busy_ms_max: 0,
         rebooks_for_whole_seconds: false,
         gives_back_within_ms: 0,
         refill_steps: None,
@@ -95,6 +99,7 @@ impl Differences {
         slowness: 3,
         settling_ms_max: 250,
         late_ms_max: 300,
+        busy_ms_max: 3_000,
         rebooks_for_whole_seconds: true,
         gives_back_within_ms: 1_500,
         refill_steps: Some(8),

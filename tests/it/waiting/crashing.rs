@@ -27,7 +27,7 @@ pub(crate) async fn a_killed_rate_limiter_loses_nobody(place: Place) {
     line.end(slot).await;
     drop(got(last).await);
     due.push(("r", 3_000)); // Its timer was set again.
-    line.assert_served(due);
+    line.assert_served(due).await;
 }
 
 pub(crate) async fn killing_every_actor_again_and_again_loses_nobody(place: Place) {

@@ -63,7 +63,7 @@ pub(crate) async fn a_wait_of_exactly_the_known_time_is_long_enough(place: Place
         let waiting = line.join_as(key, request(&[(key, amount)]), wait).await;
         line.end(lease).await;
         drop(got(waiting).await);
-        line.assert_served_by_steps_of(step_ms, [(key, start + 1_000)]);
+        line.assert_served_by_steps_of(step_ms, [(key, start + 1_000)]).await;
         line.forget_served();
     }
 }
@@ -102,16 +102,17 @@ pub(crate) async fn a_wait_of_zero_is_a_plain_reserve(place: Place) {
 pub(crate) async fn a_deadline_ends_the_wait_and_leaves_nothing(place: Place) {
     let line = Line::of(place, [concurrency("c", 1, 1_000)]).await;
     let holder = line.hold(&[("c", 1)]).await;
-    let callers = [1_000, 1_000, 2_000].map(at_most_ms).map(|wait| line.join_as("x", request(&[("c", 1)]), wait));
+    let [first, last] = [1_000, 2_000].map(|ms| line.differs().window_ms(ms));
+    let callers = [first, first, last].map(at_most_ms).map(|wait| line.join_as("x", request(&[("c", 1)]), wait));
     let mut refused = Vec::new();
     for caller in callers {
         refused.push(caller.await);
     }
-    line.just_before(1_000).await;
+    line.just_before(first).await;
     assert_eq!(line.waiters("c").await, 3);
-    line.at(1_000).await;
-    assert_eq!(line.waiters("c").await, 1);
-    line.at(2_000).await;
+    line.at(first).await;
+    line.soon("one is left", async || line.waiters("c").await == 1).await;
+    line.at(last).await;
     for caller in refused {
         let refused = refusal(caller).await;
         assert_eq!((refused.reason.clone(), refused.denied.len()), (Reason::Denied, 1));
@@ -133,7 +134,7 @@ pub(crate) async fn who_leaves_the_front_lets_the_next_one_try(place: Place) {
     line.settled().await;
     line.assert_none_served();
     drop(got(small).await);
-    line.assert_served([("small", joins + 1_000)]);
+    line.assert_served([("small", joins + 1_000)]).await;
     assert_eq!(refusal(deadline).await.reason, Reason::Denied);
 }
 

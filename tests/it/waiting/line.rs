@@ -103,27 +103,44 @@ impl Line {
         assert_eq!(self.served(), Vec::<String>::new());
     }
 
-    /// Asserts who was served until now, and how many milliseconds after the start.
+    /// Asserts who was served until now, and how many milliseconds after the start. In real time it waits for them.
     #[track_caller]
-    pub(super) fn assert_served<'a>(&self, wanted: impl IntoIterator<Item = (&'a str, u64)>) {
-        self.assert_served_by_steps_of(0, wanted);
+    pub(super) fn assert_served<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> impl Future<Output = ()> {
+        self.assert_served_by_steps_of(0, wanted)
     }
 
     /// The same for who waited for buckets, which may refill in steps of so many milliseconds.
     #[track_caller]
-    pub(super) fn assert_served_by_steps_of<'a>(&self, step_ms: u64, wanted: impl IntoIterator<Item = (&'a str, u64)>) {
+    pub(super) fn assert_served_by_steps_of<'a>(
+        &self,
+        step_ms: u64,
+        wanted: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> impl Future<Output = ()> {
+        let wanted: Vec<_> = wanted.into_iter().map(|(name, ms)| (name.to_owned(), ms)).collect();
+        let what = format!("{}: {wanted:?} are served", std::panic::Location::caller());
+        async move {
+            if !self.differs().is_exact() {
+                until(10, &what, async || wanted.len() <= self.served().len()).await;
+            }
+            self.check_served(step_ms, wanted, &what);
+        }
+    }
+
+    fn check_served(&self, step_ms: u64, mut wanted: Vec<(String, u64)>, what: &str) {
         let mut served = self.served.lock().expect("only pushes").clone();
-        let mut wanted: Vec<_> = wanted.into_iter().map(|(name, ms)| (name.to_owned(), ms)).collect();
         if !self.differs().is_exact() {
             // Those who are served at once are noted as their tasks come by.
             served.sort();
             wanted.sort();
         }
         let names = |all: &[(String, u64)]| all.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&served), names(&wanted));
+        assert_eq!(names(&served), names(&wanted), "{what}");
         for ((name, ms), (_, due_ms)) in served.iter().zip(wanted) {
             let range = due_ms.saturating_sub(step_ms)..=due_ms + step_ms + self.late_ms();
-            assert!(range.contains(ms), "{name} was served at {ms} ms, and not at {range:?}");
+            assert!(range.contains(ms), "{what}: {name} was served at {ms} ms, and not at {range:?}");
         }
     }
 
@@ -139,9 +156,9 @@ impl Line {
         self.served.lock().expect("only pushes").clear();
     }
 
-    /// How late what is counted from the start may be.
+    /// How late what is counted from the start may be seen to have happened.
     pub(super) fn late_ms(&self) -> u64 {
-        self.differs().answer_ms_max + self.differs().late_ms_max
+        self.differs().answer_ms_max + self.differs().late_ms_max + self.differs().busy_ms_max
     }
 
     pub(super) async fn put(&self, fields: DefinitionFields) {
@@ -178,7 +195,7 @@ impl Line {
 
     /// Until what is due `ms` after the start has happened.
     pub(super) async fn at(&self, ms: u64) {
-        self.until(ms + self.late_ms()).await;
+        self.until(ms + self.differs().answer_ms_max + self.differs().late_ms_max).await;
     }
 
     async fn until(&self, ms: u64) {

@@ -13,7 +13,7 @@ pub(crate) async fn a_caller_waits_until_all_of_its_keys_are_free(place: Place) 
     line.just_before(2_000).await;
     assert_eq!((line.available("a").await, line.available("c").await), (1, 1), "it holds nothing while it waits");
     line.at(2_000).await;
-    line.assert_served([("x", 2_000)]);
+    line.assert_served([("x", 2_000)]).await;
     drop(got(waiting).await);
 }
 

@@ -16,7 +16,7 @@ pub(crate) async fn a_completion_wakes_at_once(place: Place) {
     let ends = line.elapsed_ms();
     line.end(holder).await;
     let lease = got(waiting).await;
-    line.assert_served([("a", ends)]);
+    line.assert_served([("a", ends)]).await;
     line.end(lease).await;
     line.assert_nothing_left().await;
 }
@@ -31,7 +31,7 @@ pub(crate) async fn what_a_completion_gives_back_wakes_at_once(place: Place) {
         holder.complete_with([(key, 6)]).await.expect("completed");
         line.end(got(waiting).await).await;
     }
-    line.assert_served(due);
+    line.assert_served(due).await;
 }
 
 pub(crate) async fn a_dropped_lease_wakes_at_once(place: Place) {
@@ -41,7 +41,7 @@ pub(crate) async fn a_dropped_lease_wakes_at_once(place: Place) {
     let ends = line.elapsed_ms();
     drop(holder);
     drop(got(waiting).await);
-    line.assert_served([("a", ends)]);
+    line.assert_served([("a", ends)]).await;
 }
 
 pub(crate) async fn an_expiry_wakes_at_its_instant(place: Place) {
@@ -52,7 +52,7 @@ pub(crate) async fn an_expiry_wakes_at_its_instant(place: Place) {
     line.just_before(1_000).await;
     line.assert_none_served();
     line.at(2_000).await;
-    line.assert_served([("c", 1_000), ("r", 2_000)]);
+    line.assert_served([("c", 1_000), ("r", 2_000)]).await;
     for caller in waiting {
         drop(got(caller).await);
     }
@@ -64,7 +64,7 @@ pub(crate) async fn a_refill_wakes_in_the_millisecond_in_which_it_can_pay(place:
     let callers = [line.join("one", &[("b", 1)]).await, line.join("three", &[("b", 3)]).await];
     let step_ms = line.differs().step_ms(10, 4_286);
     line.at(1_715 + step_ms).await;
-    line.assert_served_by_steps_of(step_ms, [("one", 429), ("three", 1_715)]);
+    line.assert_served_by_steps_of(step_ms, [("one", 429), ("three", 1_715)]).await;
     for caller in callers {
         drop(got(caller).await);
     }
@@ -83,7 +83,7 @@ pub(crate) async fn a_refill_wakes_only_those_it_can_pay_for(place: Place) {
         assert_eq!(line.served().len() as u64, paid);
     }
     line.at(2_500 + line.differs().step_ms(100, 1_000)).await;
-    assert_eq!(line.served().len(), 50);
+    line.soon("everybody is paid for", async || line.served().len() == 50).await;
     let totals = line.tollgate.totals();
     let refused = totals.decided - totals.granted;
     assert!(refused <= 110, "{refused} attempts were refused: each caller tries when it comes and is first once");
@@ -101,7 +101,7 @@ pub(crate) async fn a_raise_wakes_at_once(place: Place) {
     for caller in callers {
         drop(got(caller).await);
     }
-    line.assert_served(due);
+    line.assert_served(due).await;
 }
 
 pub(crate) async fn the_end_of_a_decrease_wakes_at_once(place: Place) {
@@ -114,7 +114,7 @@ pub(crate) async fn the_end_of_a_decrease_wakes_at_once(place: Place) {
     let ends = line.elapsed_ms();
     line.end(big).await;
     drop(got(waiting).await);
-    line.assert_served([("a", ends)]);
+    line.assert_served([("a", ends)]).await;
 }
 
 pub(crate) async fn a_decrease_is_driven_by_expiry_alone(place: Place) {
@@ -127,8 +127,11 @@ pub(crate) async fn a_decrease_is_driven_by_expiry_alone(place: Place) {
     }
     for (key, applied_at) in [("b", 1_000 + line.differs().step_ms(10, 5_000)), ("r", 2_000), ("c", 2_000)] {
         line.at(applied_at).await;
-        let limit = line.tollgate.limit(&crate::support::pattern(key)).await.expect("answers").expect("defined");
-        assert_eq!((limit.definition.capacity.get(), limit.pending_decrease_to), (5, None), "{key}");
+        line.soon(key, async || {
+            let limit = line.tollgate.limit(&support::pattern(key)).await.expect("answers").expect("defined");
+            (limit.definition.capacity.get(), limit.pending_decrease_to) == (5, None)
+        })
+        .await;
     }
     drop(line.hold(&[("r", 5), ("c", 5)]).await);
 }
@@ -139,7 +142,7 @@ pub(crate) async fn the_end_of_a_decrease_by_expiry_wakes_at_its_instant(place: 
     line.put(concurrency("c", 5, 2)).await;
     let waiting = line.join("a", &[("c", 1)]).await;
     line.at(2_000).await;
-    line.assert_served([("a", 2_000)]);
+    line.assert_served([("a", 2_000)]).await;
     drop(got(waiting).await);
 }
 
