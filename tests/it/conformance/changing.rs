@@ -70,14 +70,16 @@ pub(crate) async fn nothing_is_admitted_until_a_decrease_is_applied(ledger: Harn
 }
 
 pub(crate) async fn a_decrease_is_applied_when_enough_has_expired(ledger: Harness) {
-    ledger.put_all([rolling("r", 10, 3), concurrency("c", 10, 3), bucket("b", 16, 16, 3)]).await;
+    let ms = ledger.differs.window_ms(3_000);
+    let seconds = ms / 1_000;
+    ledger.put_all([rolling("r", 10, seconds), concurrency("c", 10, seconds), bucket("b", 16, 16, seconds)]).await;
     ledger.grant(&[("r", 4), ("c", 4), ("b", 16)]).await;
     let granted = ledger.now();
-    ledger.pass(400).await; // 2.1 units flow into the bucket.
+    ledger.pass(400).await; // Some units flow into the bucket.
     ledger.grant(&[("r", 4), ("c", 4)]).await;
     // 2 are free and 5 must be; of the bucket 8.
-    assert_eq!(ledger.put(bucket("b", 8, 16, 3)).await, decreasing(8));
-    for fields in [rolling("r", 5, 3), concurrency("c", 5, 3)] {
+    assert_eq!(ledger.put(bucket("b", 8, 16, seconds)).await, decreasing(8));
+    for fields in [rolling("r", 5, seconds), concurrency("c", 5, seconds)] {
         assert_eq!(ledger.put(fields).await, decreasing(5));
     }
     let decreasing = async |text| {
@@ -89,16 +91,16 @@ pub(crate) async fn a_decrease_is_applied_when_enough_has_expired(ledger: Harnes
         ledger.soon(text, async || ledger.settle(text).await == Settled::Active).await;
         assert_eq!(ledger.usage(text).await.capacity, capacity, "{text}");
     };
-    let step_ms = ledger.differs.step_ms(16, 3_000);
-    ledger.just_before(granted, 1_500 - step_ms).await;
+    let step_ms = ledger.differs.step_ms(16, ms);
+    ledger.just_before(granted, ms / 2 - step_ms).await;
     decreasing("b").await;
-    ledger.at(granted, 1_500 + step_ms).await;
+    ledger.at(granted, ms / 2 + step_ms).await;
     active("b", 8).await;
-    ledger.just_before(granted, 3_000).await;
+    ledger.just_before_by(4, granted, ms).await;
     for text in ["r", "c"] {
         decreasing(text).await;
     }
-    ledger.at(granted, 3_000).await;
+    ledger.at(granted, ms).await;
     for text in ["r", "c"] {
         active(text, 5).await;
     }

@@ -25,7 +25,7 @@ pub(crate) async fn a_paused_limit_admits_nothing_until_exactly_the_end(ledger: 
         assert_eq!(refusal.reason.code(), format!("limit_paused:{kind}"));
         ledger.assert_waits_until(until, refusal.retry_after_ms());
     }
-    ledger.just_before_by(3, now, window_ms).await;
+    ledger.just_before_by(5, now, window_ms).await;
     for kind in KINDS {
         ledger.assert_waits_until(until, ledger.refuse(&[(kind, 10)]).await.retry_after_ms());
     }
@@ -177,7 +177,7 @@ pub(crate) async fn a_report_of_less_withholds_the_difference_until_its_end(ledg
         assert_eq!((usage.available, usage.withheld, usage.capacity), (available, 10 - available, 10), "{kind}");
         assert_eq!(ledger.reserve(&[(kind, 4)]).await.is_err(), available == 3, "{kind}");
     }
-    ledger.just_before_by(3, now, window_ms).await;
+    ledger.just_before_by(5, now, window_ms).await;
     for (kind, available) in left {
         assert_eq!(ledger.usage(kind).await.withheld, 10 - available, "{kind}");
     }
@@ -308,9 +308,10 @@ pub(crate) async fn a_definition_says_whether_one_of_its_limits_is_paused(ledger
     };
     ledger.restrain("r", Restraint::Tighten { remaining: 0, until: ledger.moment_in(9_000) }).await;
     assert_eq!(paused(), Vec::<String>::new());
-    let first = ledger.pause("r", 1_000).await;
-    let last = ledger.pause("t:a", 2_000).await;
-    ledger.pause("t:b", 600).await;
+    let [shorter, short, long] = [600, 1_000, 2_000].map(|ms| ledger.differs.window_ms(ms));
+    let first = ledger.pause("r", short).await;
+    let last = ledger.pause("t:a", long).await;
+    ledger.pause("t:b", shorter).await;
     assert_eq!(paused(), ["r", "t:{x}"]);
     ledger.reach(first).await;
     assert_eq!(paused(), ["t:{x}"]);

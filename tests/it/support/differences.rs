@@ -96,7 +96,7 @@ impl Differences {
     pub(crate) const TIGERBEETLE: Self = Self {
         kind: "tigerbeetle",
         answer_ms_max: 400,
-        slowness: 3,
+        slowness: 4,
         settling_ms_max: 250,
         late_ms_max: 300,
         busy_ms_max: 3_000,
