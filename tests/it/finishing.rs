@@ -53,7 +53,11 @@ fn call() -> Reserve {
 
 /// A Tollgate whose breaker `upstream` stays open for [`OPEN_MS`], without jitter.
 async fn start(place: &Place) -> Tollgate {
-    let fields = BreakerFields { timeout_ms: Some(OPEN_MS), jitter_percent: Some(0), ..BreakerFields::default() };
+    start_open_for(place, OPEN_MS).await
+}
+
+async fn start_open_for(place: &Place, open_ms: u64) -> Tollgate {
+    let fields = BreakerFields { timeout_ms: Some(open_ms), jitter_percent: Some(0), ..BreakerFields::default() };
     let settings = fields.check(&BreakerSettings::default()).expect("good settings");
     let builder = place.builder().breaker(name("upstream"), settings);
     let limits = [concurrency("slot", 1, 600), rolling("tokens", 100, 60), bucket("other", 10, 1, 1)];

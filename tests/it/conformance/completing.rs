@@ -27,6 +27,7 @@ pub(crate) async fn what_was_not_used_is_free_at_once(ledger: Harness) {
     assert_eq!((ledger.available("r").await, ledger.available("slow").await), (7, 7));
     ledger.assert_refilled("fast", 7, granted).await;
     ledger.at_rebooked(granted, 1_000, ended).await;
+    ledger.wait_for("r", 10).await;
     assert_eq!((ledger.available("r").await, ledger.available("slow").await), (10, 7));
     assert_eq!(ledger.available("fast").await, 10, "and never more");
 }
@@ -41,6 +42,7 @@ pub(crate) async fn the_used_rest_keeps_its_expiry(ledger: Harness) {
     ledger.just_before(granted, 2_000).await;
     assert_eq!(ledger.available("r").await, 7);
     ledger.at_rebooked(granted, 2_000, ended).await;
+    ledger.wait_for("r", 10).await;
     assert_eq!(ledger.available("r").await, 10);
 }
 
@@ -94,6 +96,7 @@ pub(crate) async fn an_unknown_lease_and_one_that_is_over_are_no_error(ledger: H
     assert_eq!(ledger.available("r").await, 8, "only the first completion counts");
     let expired = ledger.grant(&[("r", 5)]).await;
     ledger.at(ledger.now(), 2_000).await;
+    ledger.wait_for("r", 10).await;
     assert_eq!(ledger.complete(expired, &[("r", 100)]).await, Ok(()));
     assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (10, 0));
 }
@@ -112,10 +115,12 @@ pub(crate) async fn use_beyond_the_reservation_is_reserved_where_it_fits(ledger:
         assert_eq!((usage.debt, usage.counters.overage), (0, 0), "{key}");
     }
     ledger.at_rebooked(granted, 2_000, ended).await;
+    ledger.wait_for("r", 5).await;
     assert_eq!(ledger.available("r").await, 5, "the excess counts from when it was charged");
     ledger.just_before(ended, 2_000).await;
     assert_eq!(ledger.available("r").await, 5);
     ledger.at(ended, 2_000).await;
+    ledger.wait_for("r", 10).await;
     assert_eq!(ledger.available("r").await, 10);
 }
 
@@ -143,6 +148,8 @@ pub(crate) async fn overage_that_is_denied_is_only_counted(ledger: Harness) {
     assert_eq!(books(&ledger, "slow").await, (0, 0, 2));
     overuse(&ledger, deny(bucket("fast", 10, 20, 1))).await;
     ledger.at_rebooked(granted, 1_000, ended).await;
+    ledger.wait_for("r", 10).await;
+    ledger.wait_for("fast", 10).await;
     assert_eq!((ledger.available("r").await, ledger.available("fast").await), (10, 10));
 }
 
@@ -153,6 +160,8 @@ pub(crate) async fn overage_as_debt_is_only_booked(ledger: Harness) {
     assert_eq!(books(&ledger, "slow").await, (0, 2, 2));
     overuse(&ledger, bucket("fast", 10, 20, 1)).await;
     ledger.at_rebooked(granted, 1_000, ended).await;
+    ledger.wait_for("r", 10).await;
+    ledger.wait_for("fast", 10).await;
     assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (10, 2));
     let (available, debt, overage) = books(&ledger, "fast").await;
     assert_eq!((available, debt), (10, u128::from(overage)));
@@ -177,8 +186,10 @@ pub(crate) async fn a_rolling_limit_repays_its_debt_from_what_frees_first(ledger
     ledger.just_before(early_granted, 2_000).await;
     assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (0, 3));
     ledger.at(early_granted, 2_000).await;
+    ledger.wait_for("r", 1).await;
     assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (1, 0));
     ledger.at_rebooked(late_granted, 2_000, late_ended).await;
+    ledger.wait_for("r", 10).await;
     assert_eq!(ledger.available("r").await, 10);
 }
 

@@ -17,6 +17,7 @@ pub(crate) async fn a_hold_that_is_never_completed_frees_at_its_timeout(ledger: 
     ledger.just_before(granted, 1_000).await;
     assert!(ledger.reserve(&[("c", 1)]).await.is_err() && ledger.is_live(lease).await);
     ledger.at(granted, 1_000).await;
+    ledger.wait_for("c", 10).await;
     assert_eq!((ledger.available("c").await, ledger.is_live(lease).await), (10, false));
     ledger.grant(&[("c", 10)]).await;
 }
@@ -25,6 +26,7 @@ pub(crate) async fn a_slot_that_expired_is_not_released_a_second_time(ledger: Ha
     ledger.put_all([concurrency("c", 1, 1), rolling("r", 10, 60)]).await;
     let slow = ledger.grant(&[("c", 1), ("r", 5)]).await;
     ledger.at(ledger.now(), 1_000).await;
+    ledger.wait_for("c", 1).await;
     ledger.grant(&[("c", 1)]).await;
     ledger.end(slow, &[("r", 2)]).await;
     assert_eq!(ledger.available("c").await, 0, "the slot belongs to another lease by now");
@@ -32,36 +34,38 @@ pub(crate) async fn a_slot_that_expired_is_not_released_a_second_time(ledger: Ha
 }
 
 pub(crate) async fn renewing_extends_concurrency_from_now(ledger: Harness) {
-    ledger.put_all([concurrency("c", 1, 1), rolling("r", 1, 1)]).await;
+    ledger.put_all([concurrency("c", 1, 2), rolling("r", 1, 1)]).await;
     let lease = ledger.grant(&[("c", 1), ("r", 1)]).await;
     let mut renewed = ledger.now();
     for _ in 0..2 {
-        ledger.pass(700).await;
+        ledger.pass(1_200).await;
         assert_eq!(ledger.renew(lease, None).await, Ok(()));
         renewed = ledger.now();
         assert_eq!(ledger.available("c").await, 0);
     }
     assert_eq!(ledger.available("r").await, 1, "a rolling window is not extended");
-    ledger.just_before(renewed, 1_000).await;
+    ledger.just_before(renewed, 2_000).await;
     assert_eq!(ledger.available("c").await, 0);
-    ledger.at(renewed, 1_000).await;
+    ledger.at(renewed, 2_000).await;
+    ledger.wait_for("c", 1).await;
     assert_eq!((ledger.available("c").await, ledger.is_live(lease).await), (1, false));
 }
 
 pub(crate) async fn renewing_never_shortens_and_never_passes_the_limits_own_timeout(ledger: Harness) {
-    ledger.put(concurrency("c", 1, 2)).await;
+    ledger.put(concurrency("c", 1, 4)).await;
     let lease = ledger.grant(&[("c", 1)]).await;
     let granted = ledger.now();
     ledger.pass(500).await;
     assert_eq!(ledger.renew(lease, Some(1)).await, Ok(()), "a second from now is earlier than it ends anyway");
-    ledger.just_before(granted, 2_000).await;
-    assert_eq!(ledger.renew(lease, Some(1)).await, Ok(()));
-    ledger.just_before(ledger.now(), 1_000).await;
-    assert_eq!(ledger.renew(lease, Some(1_000_000)).await, Ok(()));
+    ledger.just_before_by(3, granted, 4_000).await;
+    assert_eq!(ledger.renew(lease, Some(3)).await, Ok(()));
+    ledger.just_before_by(3, ledger.now(), 3_000).await;
+    assert_eq!(ledger.renew(lease, Some(1_000_000)).await, Ok(()), "it was renewed: 4 s have passed");
     let renewed = ledger.now();
-    ledger.just_before(renewed, 2_000).await;
+    ledger.just_before(renewed, 4_000).await;
     assert_eq!(ledger.available("c").await, 0);
-    ledger.at(renewed, 2_000).await;
+    ledger.at(renewed, 4_000).await;
+    ledger.wait_for("c", 1).await;
     assert_eq!(ledger.available("c").await, 1);
 }
 
@@ -84,10 +88,12 @@ pub(crate) async fn what_is_over_cannot_be_renewed(ledger: Harness) {
     assert_eq!(ledger.renew(completed, None).await, Err(LeaseError::Finished));
     let expired = ledger.grant(&[("c", 1)]).await;
     ledger.at(ledger.now(), 1_000).await;
+    ledger.wait_for("c", 1).await;
     assert_eq!(ledger.renew(expired, None).await, Err(LeaseError::Finished));
     let halved = ledger.grant(&[("c", 1), ("long", 1)]).await;
     let granted = ledger.now();
     ledger.at(granted, 1_000).await;
+    ledger.wait_for("c", 1).await;
     assert_eq!(ledger.renew(halved, None).await, Err(LeaseError::Finished), "it has lost one of its slots");
     ledger.at(granted, 2_000).await;
     assert_eq!(ledger.available("long").await, 10, "and so its other slot was not renewed either");

@@ -166,6 +166,7 @@ pub(crate) async fn a_rolling_window_slides(ledger: Harness) {
     ledger.just_before(granted, 1_000).await;
     assert_eq!(ledger.code(&[("r", 1)]).await, "");
     ledger.at(granted, 1_000).await;
+    ledger.wait_for("r", 10).await;
     ledger.grant(&[("r", 10)]).await;
 }
 
@@ -178,6 +179,7 @@ pub(crate) async fn a_bucket_refills_continuously_up_to_its_capacity(ledger: Har
         ledger.assert_refilled("b", 0, empty).await;
     }
     ledger.at(empty, 2_000 + ledger.differs.step_ms(10, 2_000)).await;
+    ledger.wait_for("b", 10).await;
     assert_eq!(ledger.available("b").await, 10);
     ledger.pass(500).await;
     assert_eq!(ledger.available("b").await, 10);

@@ -143,6 +143,7 @@ pub(crate) async fn an_expired_lease_is_finished(ledger: Harness) {
     ledger.just_before(granted, 2_000).await;
     assert_eq!(ledger.send(&request).await, Ok(request.lease_id), "it lives until its last hold expires");
     ledger.at(granted, 2_000).await;
+    ledger.wait_for("r", 10).await;
     for _ in 0..2 {
         assert_eq!(ledger.send(&request).await.expect_err("it is over").reason, Reason::LeaseFinished);
         ledger.sweep().await;

@@ -15,7 +15,8 @@ fn waits(refusal: &Refusal) -> Vec<(&str, u64)> {
 
 pub(crate) async fn a_paused_limit_admits_nothing_until_exactly_the_end(ledger: Harness) {
     ledger.put_all(one_of_each_kind(10, LONG)).await;
-    let (now, until) = (ledger.now(), ledger.moment_in(1_000));
+    let window_ms = ledger.differs.window_ms(1_000);
+    let (now, until) = (ledger.now(), ledger.moment_in(window_ms));
     for kind in KINDS {
         ledger.restrain(kind, Restraint::Pause { until }).await;
         let usage = ledger.usage(kind).await;
@@ -24,7 +25,7 @@ pub(crate) async fn a_paused_limit_admits_nothing_until_exactly_the_end(ledger: 
         assert_eq!(refusal.reason.code(), format!("limit_paused:{kind}"));
         ledger.assert_waits_until(until, refusal.retry_after_ms());
     }
-    ledger.just_before(now, 1_000).await;
+    ledger.just_before_by(5, now, window_ms).await;
     for kind in KINDS {
         ledger.assert_waits_until(until, ledger.refuse(&[(kind, 10)]).await.retry_after_ms());
     }
@@ -109,7 +110,7 @@ pub(crate) async fn a_full_key_that_is_paused_is_retried_when_it_fits(ledger: Ha
 
 pub(crate) async fn a_refusal_by_a_pause_charges_nothing_and_is_counted(ledger: Harness) {
     ledger.put_all([rolling("r", 10, 60), concurrency("c", 10, 60)]).await;
-    let until = ledger.pause("r", 1_000).await;
+    let until = ledger.pause("r", ledger.differs.window_ms(1_000)).await;
     let attempt = request(&[("c", 4), ("r", 4)]);
     assert!(ledger.send(&attempt).await.is_err());
     assert_eq!((ledger.available("r").await, ledger.available("c").await), (10, 10));
@@ -134,7 +135,7 @@ pub(crate) async fn leases_go_on_while_their_limits_are_paused(ledger: Harness) 
 
 pub(crate) async fn a_peek_finds_the_pause_too(ledger: Harness) {
     ledger.put(rolling("r", 10, 60)).await;
-    let until = ledger.pause("r", 1_000).await;
+    let until = ledger.pause("r", ledger.differs.window_ms(1_000)).await;
     for amount in [0, 1] {
         let peeked = ledger.peek(&[("r", amount)]).await.expect_err("paused");
         assert_eq!(peeked.reason.code(), "limit_paused:r");
@@ -147,7 +148,7 @@ pub(crate) async fn a_peek_finds_the_pause_too(ledger: Harness) {
 pub(crate) async fn a_paused_shadow_limit_counts_and_never_denies(ledger: Harness) {
     let shadow = |fields| DefinitionFields { mode: Mode::Shadow, ..fields };
     ledger.put_all(one_of_each_kind(10, LONG).map(shadow)).await;
-    let until = ledger.moment_in(1_500);
+    let until = ledger.moment_in(ledger.differs.window_ms(1_500));
     for kind in KINDS {
         ledger.restrain(kind, Restraint::Pause { until }).await;
         ledger.grant(&[(kind, 4)]).await;
@@ -166,7 +167,8 @@ pub(crate) async fn a_paused_shadow_limit_counts_and_never_denies(ledger: Harnes
 
 pub(crate) async fn a_report_of_less_withholds_the_difference_until_its_end(ledger: Harness) {
     ledger.put_all(one_of_each_kind(10, LONG)).await;
-    let (now, until) = (ledger.now(), ledger.moment_in(1_500));
+    let window_ms = ledger.differs.window_ms(1_500);
+    let (now, until) = (ledger.now(), ledger.moment_in(window_ms));
     // What runs at once only the callers know: a concurrency limit is left as it is.
     let left = [("rolling", 3), ("concurrency", 10), ("token_bucket", 3)];
     for (kind, available) in left {
@@ -175,7 +177,7 @@ pub(crate) async fn a_report_of_less_withholds_the_difference_until_its_end(ledg
         assert_eq!((usage.available, usage.withheld, usage.capacity), (available, 10 - available, 10), "{kind}");
         assert_eq!(ledger.reserve(&[(kind, 4)]).await.is_err(), available == 3, "{kind}");
     }
-    ledger.just_before(now, 1_500).await;
+    ledger.just_before_by(5, now, window_ms).await;
     for (kind, available) in left {
         assert_eq!(ledger.usage(kind).await.withheld, 10 - available, "{kind}");
     }
@@ -188,8 +190,9 @@ pub(crate) async fn a_report_of_less_withholds_the_difference_until_its_end(ledg
 
 pub(crate) async fn a_report_that_does_not_tighten_changes_nothing(ledger: Harness) {
     ledger.put(rolling("r", 10, 60)).await;
-    let until = ledger.tighten("r", 4, 1_500).await;
-    let (now, soon, late) = (ledger.now(), ledger.moment_in(1_000), ledger.moment_in(9_000));
+    let window_ms = ledger.differs.window_ms(1_500);
+    let until = ledger.tighten("r", 4, window_ms).await;
+    let (now, soon, late) = (ledger.now(), ledger.moment_in(window_ms / 2), ledger.moment_in(9_000));
     for (remaining, until) in [(4, soon), (9, until), (10, late), (u64::MAX, late), (0, now)] {
         ledger.restrain("r", Restraint::Tighten { remaining, until }).await;
         assert_eq!(ledger.available("r").await, 4, "{remaining} until {until:?}");
@@ -242,7 +245,7 @@ pub(crate) async fn a_retry_is_exact_with_what_is_withheld(ledger: Harness) {
 
 pub(crate) async fn what_frees_is_not_withheld(ledger: Harness) {
     ledger.put_all([rolling("rolling", 10, 60), bucket("token_bucket", 10, 1, LONG)]).await;
-    let until = ledger.moment_in(2_000);
+    let until = ledger.moment_in(ledger.differs.window_ms(2_000));
     for kind in ["rolling", "token_bucket"] {
         let lease = ledger.grant(&[(kind, 6)]).await;
         ledger.restrain(kind, Restraint::Tighten { remaining: 0, until }).await;
@@ -271,10 +274,10 @@ pub(crate) async fn an_instance_is_made_for_a_restraint_and_kept_until_its_end(l
     ledger.put(rolling("t:{x}", 10, 60)).await;
     ledger.pause("t:late", 0).await;
     assert_eq!(ledger.totals().limits, 0, "what has passed asks for nothing");
-    let now = ledger.now();
-    ledger.pause("t:paused", 2_000).await;
-    let until = ledger.tighten("t:tight", 2, 2_000).await;
-    ledger.just_before(now, 2_000 - ledger.differs.housekeeping_ms_max).await;
+    let (now, window_ms) = (ledger.now(), ledger.differs.window_ms(2_000));
+    ledger.pause("t:paused", window_ms).await;
+    let until = ledger.tighten("t:tight", 2, window_ms).await;
+    ledger.just_before_by(3, now, window_ms - ledger.differs.housekeeping_ms_max).await;
     ledger.assert_in_use(2).await;
     assert_eq!(ledger.code(&[("t:paused", 1)]).await, "limit_paused:t:paused");
     assert_eq!(ledger.code(&[("t:tight", 3)]).await, "");
@@ -284,7 +287,7 @@ pub(crate) async fn an_instance_is_made_for_a_restraint_and_kept_until_its_end(l
 
 pub(crate) async fn a_restraint_outlives_every_change_of_the_definition(ledger: Harness) {
     ledger.put(rolling("t:{x}", 10, 60)).await;
-    let until = ledger.pause("t:a", 2_000).await;
+    let until = ledger.pause("t:a", ledger.differs.window_ms(2_000)).await;
     ledger.restrain("t:a", Restraint::Tighten { remaining: 4, until }).await;
     for (pattern, capacity, available) in [("t:{x}", 20, 14), ("t:{x}", 8, 2), ("t:a", 30, 24), ("t:a", 5, 0)] {
         assert_eq!(ledger.put(rolling(pattern, capacity, 60)).await, LimitState::Active);
@@ -305,9 +308,10 @@ pub(crate) async fn a_definition_says_whether_one_of_its_limits_is_paused(ledger
     };
     ledger.restrain("r", Restraint::Tighten { remaining: 0, until: ledger.moment_in(9_000) }).await;
     assert_eq!(paused(), Vec::<String>::new());
-    let first = ledger.pause("r", 1_000).await;
-    let last = ledger.pause("t:a", 2_000).await;
-    ledger.pause("t:b", 600).await;
+    let [shorter, short, long] = [600, 1_000, 2_000].map(|ms| ledger.differs.window_ms(ms));
+    let first = ledger.pause("r", short).await;
+    let last = ledger.pause("t:a", long).await;
+    ledger.pause("t:b", shorter).await;
     assert_eq!(paused(), ["r", "t:{x}"]);
     ledger.reach(first).await;
     assert_eq!(paused(), ["t:{x}"]);

@@ -116,6 +116,7 @@ pub(crate) async fn idle_instances_are_dropped(ledger: Harness) {
     ledger.at(granted, 3_000).await;
     ledger.assert_in_use(0).await;
     for text in texts {
+        ledger.wait_for(text, 10).await;
         assert_eq!(ledger.available(text).await, 10, "{text}");
     }
 }

@@ -42,29 +42,28 @@ pub(crate) async fn dropping_a_lease_releases_concurrency_and_keeps_everything_e
             _ => tollgate.acquire(wanted, Wait::at_most(Duration::ZERO)).await,
         };
         drop(lease.expect("it fits"));
-        place.settled().await;
-        assert_eq!(available(&tollgate, "concurrency").await, 10, "{how}");
+        place.soon(how, async || available(&tollgate, "concurrency").await == 10).await;
     }
     assert_eq!((available(&tollgate, "rolling").await, available(&tollgate, "token_bucket").await), (2, 2));
-    assert_eq!(tollgate.totals().live_leases, 0);
+    place.soon("no lease is live", async || tollgate.totals().live_leases == 0).await;
 }
 
 pub(crate) async fn a_cancelled_call_ends_its_lease(place: Place) {
     let tollgate = place.start([concurrency("c", 1, 600)]).await;
+    let (has_it, it_has_it) = tokio::sync::oneshot::channel();
     let call = tokio::spawn({
         let tollgate = tollgate.clone();
         async move {
             let _lease = tollgate.reserve(request(&[("c", 1)])).await.expect("it fits");
+            has_it.send(()).expect("the test waits for it");
             std::future::pending::<()>().await;
         }
     });
-    sleep_ms(10).await;
-    place.settled().await;
+    it_has_it.await.expect("it is granted");
     assert_eq!(available(&tollgate, "c").await, 0);
     call.abort();
     drop(call.await);
-    place.settled().await;
-    assert_eq!(available(&tollgate, "c").await, 1);
+    place.soon("the slot is free", async || available(&tollgate, "c").await == 1).await;
 }
 
 pub(crate) async fn a_call_that_panics_ends_its_lease(place: Place) {
@@ -75,8 +74,7 @@ pub(crate) async fn a_call_that_panics_ends_its_lease(place: Place) {
         assert_eq!(1, 2, "the call fails");
     });
     assert!(call.await.expect_err("it failed").is_panic());
-    place.settled().await;
-    assert_eq!(available(&tollgate, "c").await, 1);
+    place.soon("the slot is free", async || available(&tollgate, "c").await == 1).await;
 }
 
 pub(crate) async fn a_completion_with_a_stray_key_ends_the_lease_as_if_dropped(place: Place) {
@@ -84,13 +82,12 @@ pub(crate) async fn a_completion_with_a_stray_key_ends_the_lease_as_if_dropped(p
     let lease = tollgate.reserve(request(&[("c", 1), ("r", 5)])).await.expect("it fits");
     let error = lease.complete_with([("r", 1), ("other", 1)]).await.expect_err("it does not hold that");
     assert_eq!(error, CompleteError::Lease(LeaseError::KeyNotHeld(key("other"))));
-    place.settled().await;
-    assert_eq!((available(&tollgate, "c").await, available(&tollgate, "r").await), (1, 5));
+    place.soon("the slot is free", async || available(&tollgate, "c").await == 1).await;
+    assert_eq!(available(&tollgate, "r").await, 5);
     let lease = tollgate.reserve(request(&[("c", 1)])).await.expect("it fits");
     let error = lease.complete_with([("not a key", 1)]).await.expect_err("no key");
     assert!(matches!(error, CompleteError::Invalid(_)));
-    place.settled().await;
-    assert_eq!(available(&tollgate, "c").await, 1);
+    place.soon("the slot is free again", async || available(&tollgate, "c").await == 1).await;
 }
 
 pub(crate) async fn a_detached_lease_is_completed_by_its_id(place: Place) {

@@ -74,8 +74,8 @@ pub(crate) async fn a_rate_limiter_takes_acquires_as_messages(place: Place) {
         let limiter = limiter.clone();
         async move { limiter.call(acquire(&[("c", 1)], MINUTE), None).await.expect("sent").expect("answered") }
     });
-    sleep_ms(500).await;
-    assert_eq!(tollgate.waiting(), 1, "the actor itself does not wait: its mailbox stays open");
+    let what = "it waits, and not the actor itself, whose mailbox stays open";
+    place.soon(what, async || tollgate.waiting() == 1).await;
     let refused = limiter.call(acquire(&[("c", 1)], Duration::from_secs(1)), None).await.expect("sent");
     assert_eq!(refused.expect("answered").expect_err("too long").reason, Reason::Denied);
     tollgate.complete(Complete { lease_id, actuals: used(&[]) }).await.expect("completed");
@@ -92,15 +92,13 @@ pub(crate) async fn a_grant_that_no_caller_takes_is_given_back(place: Place) {
         let limiter = limiter.clone();
         async move { limiter.call(acquire(&[("r", 1)], MINUTE), None).await.is_ok() }
     });
-    sleep_ms(100).await;
-    place.settled().await;
-    assert_eq!(tollgate.waiting(), 1);
+    place.soon("it waits", async || tollgate.waiting() == 1).await;
     caller.abort();
     sleep_ms(100).await;
     holder.complete_with([("r", 0)]).await.expect("completed");
-    sleep_ms(100 + place.differs.gives_back_within_ms).await;
-    assert_eq!((tollgate.waiting(), available(&tollgate, "r").await), (0, 1));
-    assert_eq!(tollgate.totals().live_leases, 0);
+    sleep_ms(100).await;
+    let left = async || (tollgate.waiting(), available(&tollgate, "r").await, tollgate.totals().live_leases);
+    place.soon("nothing is left of it", async || left().await == (0, 1, 0)).await;
 }
 
 pub(crate) async fn an_acquire_by_message_waits_no_longer_than_its_call(place: Place) {
@@ -112,6 +110,5 @@ pub(crate) async fn an_acquire_by_message_waits_no_longer_than_its_call(place: P
     let answered = call_t!(limiter, message, 500, request(&[("c", 1)]));
     assert!(answered.is_err() || answered.expect("an answer").is_err());
     sleep_ms(100).await;
-    place.settled().await;
-    assert_eq!(tollgate.waiting(), 0);
+    place.soon("nobody waits", async || tollgate.waiting() == 0).await;
 }

@@ -29,7 +29,7 @@ pub(crate) async fn an_open_breaker_refuses_and_charges_nothing(place: Place) {
 }
 
 pub(crate) async fn of_several_reasons_the_first_by_rank_is_told(place: Place) {
-    let tollgate = start(&place).await;
+    let tollgate = start_open_for(&place, 60_000).await;
     let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it is granted");
     fail_through(&tollgate).await;
     let open = Reason::BreakerOpen(name("upstream"));
@@ -37,7 +37,7 @@ pub(crate) async fn of_several_reasons_the_first_by_rank_is_told(place: Place) {
     assert_eq!(reason(through(&[("none", 1), ("slot", 1)])).await, Reason::UnknownLimitKey(key("none")));
     assert_eq!(reason(through(&[("slot", 2)])).await, Reason::NeverFits(key("slot")));
     assert_eq!(reason(through(&[("slot", 1)])).await, open, "before a plain denial");
-    let pause = Restraint::Pause { until: tollgate.now().after(Duration::from_secs(5)) };
+    let pause = Restraint::Pause { until: tollgate.now().after(Duration::from_secs(60)) };
     tollgate.restrain(&key("tokens"), pause).await.expect("it is paused");
     assert_eq!(reason(through(&[("tokens", 1)])).await, open, "before a pause");
     tollgate.put_limit(crate::support::checked(rolling("tokens", 50, 60))).await.expect("it is lowered");
@@ -116,9 +116,9 @@ pub(crate) async fn a_call_that_has_no_room_keeps_no_probe(place: Place) {
         let tollgate = tollgate.clone();
         async move { tollgate.acquire(call(), Wait::at_most(Duration::from_secs(30))).await }
     });
-    pass(500).await;
     let probes = || tollgate.find_breaker(&name("upstream")).expect("it is known").view().probes;
-    assert_eq!((tollgate.waiting(), probes()), (1, 0), "who waits in line keeps no probe from others");
+    let what = "it waits in line, and keeps no probe from others";
+    place.soon(what, async || (tollgate.waiting(), probes()) == (1, 0)).await;
     drop(held);
     let lease = within(5, waiting).await.expect("no panic").expect("it is granted");
     assert_eq!(probes(), 1);
@@ -132,14 +132,14 @@ pub(crate) async fn a_breaker_that_opened_meanwhile_refuses_the_one_who_waited(p
         let tollgate = tollgate.clone();
         async move { tollgate.acquire(call(), Wait::at_most(Duration::from_secs(30))).await }
     });
-    pass(500).await;
+    place.soon("it waits in line", async || tollgate.waiting() == 1).await;
     fail_through(&tollgate).await;
     drop(held);
     let refusal = within(5, waiting).await.expect("no panic").expect_err("the breaker is open");
     assert_eq!(refusal.reason, Reason::BreakerOpen(name("upstream")));
-    place.settled().await;
-    assert_eq!((available(&tollgate, "slot").await, available(&tollgate, "tokens").await), (1, 100), "given back");
-    assert_eq!((tollgate.waiting(), tollgate.totals().live_leases), (0, 0));
+    let free = async || (available(&tollgate, "slot").await, available(&tollgate, "tokens").await);
+    let left = || (tollgate.waiting(), tollgate.totals().live_leases);
+    place.soon("it is given back", async || free().await == (1, 100) && left() == (0, 0)).await;
 }
 
 pub(crate) async fn there_are_no_more_breakers_than_allowed(place: Place) {

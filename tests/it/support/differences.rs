@@ -8,12 +8,17 @@ pub(crate) struct Differences {
     /// How long it may take to ask and to be answered. In virtual time that is nothing; where time is real, a check
     /// looks so much before a moment whether what is due then has not happened yet.
     pub(crate) answer_ms_max: u64,
+    /// How many times as long a time must be in which a check asks many things, one after the other.
+    pub(crate) slowness: u64,
     /// How long it may take until what is possible at once has happened: tasks need their turns, and where time is
     /// real, round trips.
     pub(crate) settling_ms_max: u64,
     /// How much later than due something may free. TigerBeetle releases what has expired with its next pulse, up to
     /// 100 ms later, and asking takes its time.
     pub(crate) late_ms_max: u64,
+    /// How much longer than all that it may take on a machine that is busy with something else, where nothing else
+    /// happens meanwhile.
+    pub(crate) busy_ms_max: u64,
     /// Whether a hold that is booked anew (a completion leaves a rest of it, a renewal a longer one) ends a whole
     /// number of seconds after that, and so up to a second later than it should: TigerBeetle's timeouts are in seconds.
     pub(crate) rebooks_for_whole_seconds: bool,
@@ -51,6 +56,11 @@ impl Differences {
         self.answer_ms_max == 0
     }
 
+    /// `ms`, or so much longer that a check can ask as many things in it.
+    pub(crate) fn window_ms(&self, ms: u64) -> u64 {
+        ms * self.slowness
+    }
+
     /// The most units that one step of a refill brings.
     pub(crate) fn step(&self, capacity: u64) -> u64 {
         self.refill_steps.map_or(0, |steps| capacity.div_ceil(steps))
@@ -65,8 +75,10 @@ impl Differences {
     pub(crate) const MEMORY: Self = Self {
         kind: "memory",
         answer_ms_max: 0,
+        slowness: 1,
         settling_ms_max: 0,
         late_ms_max: 0,
+        busy_ms_max: 0,
         rebooks_for_whole_seconds: false,
         gives_back_within_ms: 0,
         refill_steps: None,
@@ -84,8 +96,10 @@ impl Differences {
     pub(crate) const TIGERBEETLE: Self = Self {
         kind: "tigerbeetle",
         answer_ms_max: 400,
+        slowness: 4,
         settling_ms_max: 250,
         late_ms_max: 300,
+        busy_ms_max: 3_000,
         rebooks_for_whole_seconds: true,
         gives_back_within_ms: 1_500,
         refill_steps: Some(8),

@@ -19,6 +19,7 @@ use tollgate::policy::DefinitionFields;
 use tollgate::tollgate::TollgateBuilder;
 
 use super::differences::Differences;
+use super::until;
 
 /// How long a check may take, in seconds: a virtual year is over in an instant, and in real time a check may have to
 /// wait for others.
@@ -150,6 +151,16 @@ impl Place {
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(Duration::from_millis(self.differs.settling_ms_max)).await;
+    }
+
+    /// Waits for what is possible at once. Where time is virtual, it is so as soon as every task has done what it can.
+    pub(crate) async fn soon(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+        if self.differs.is_exact() {
+            self.settled().await;
+            assert!(is_so().await, "{what}: not at once");
+        } else {
+            until(10, what, is_so).await;
+        }
     }
 }
 

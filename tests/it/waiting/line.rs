@@ -14,7 +14,7 @@ use tollgate::tollgate::Lease;
 
 use crate::support::differences::Differences;
 use crate::support::place::Place;
-use crate::support::{checked, key, pattern, request, sleep_ms};
+use crate::support::{checked, key, pattern, request, sleep_ms, until};
 
 /// Long enough for everybody.
 pub(super) const LONG: Duration = Duration::from_secs(100_000);
@@ -69,7 +69,9 @@ impl Line {
     }
 
     pub(super) async fn join_as(&self, name: &str, request: Reserve, wait: Wait) -> Caller {
-        let (line, name, waiting) = (self.clone(), name.to_owned(), self.tollgate.waiting());
+        // Who was in line before and is served meanwhile counts in both.
+        let come = || self.tollgate.waiting() + self.served().len();
+        let (line, name, came) = (self.clone(), name.to_owned(), come());
         let caller = tokio::spawn(async move {
             let answer = line.tollgate.acquire(request, wait).await;
             if answer.is_ok() {
@@ -79,10 +81,8 @@ impl Line {
         });
         if self.differs().is_exact() {
             self.settled().await;
-        }
-        let patience = now() + Duration::from_millis(self.differs().answer_ms_max);
-        while now() < patience && self.tollgate.waiting() == waiting && !caller.is_finished() {
-            sleep_ms(1).await;
+        } else {
+            until(20, "the caller stands in its line", async || came < come() || caller.is_finished()).await;
         }
         caller
     }
@@ -103,27 +103,44 @@ impl Line {
         assert_eq!(self.served(), Vec::<String>::new());
     }
 
-    /// Asserts who was served until now, and how many milliseconds after the start.
+    /// Asserts who was served until now, and how many milliseconds after the start. In real time it waits for them.
     #[track_caller]
-    pub(super) fn assert_served<'a>(&self, wanted: impl IntoIterator<Item = (&'a str, u64)>) {
-        self.assert_served_by_steps_of(0, wanted);
+    pub(super) fn assert_served<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> impl Future<Output = ()> {
+        self.assert_served_by_steps_of(0, wanted)
     }
 
     /// The same for who waited for buckets, which may refill in steps of so many milliseconds.
     #[track_caller]
-    pub(super) fn assert_served_by_steps_of<'a>(&self, step_ms: u64, wanted: impl IntoIterator<Item = (&'a str, u64)>) {
+    pub(super) fn assert_served_by_steps_of<'a>(
+        &self,
+        step_ms: u64,
+        wanted: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> impl Future<Output = ()> {
+        let wanted: Vec<_> = wanted.into_iter().map(|(name, ms)| (name.to_owned(), ms)).collect();
+        let what = format!("{}: {wanted:?} are served", std::panic::Location::caller());
+        async move {
+            if !self.differs().is_exact() {
+                until(10, &what, async || wanted.len() <= self.served().len()).await;
+            }
+            self.check_served(step_ms, wanted, &what);
+        }
+    }
+
+    fn check_served(&self, step_ms: u64, mut wanted: Vec<(String, u64)>, what: &str) {
         let mut served = self.served.lock().expect("only pushes").clone();
-        let mut wanted: Vec<_> = wanted.into_iter().map(|(name, ms)| (name.to_owned(), ms)).collect();
         if !self.differs().is_exact() {
             // Those who are served at once are noted as their tasks come by.
             served.sort();
             wanted.sort();
         }
         let names = |all: &[(String, u64)]| all.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&served), names(&wanted));
+        assert_eq!(names(&served), names(&wanted), "{what}");
         for ((name, ms), (_, due_ms)) in served.iter().zip(wanted) {
             let range = due_ms.saturating_sub(step_ms)..=due_ms + step_ms + self.late_ms();
-            assert!(range.contains(ms), "{name} was served at {ms} ms, and not at {range:?}");
+            assert!(range.contains(ms), "{what}: {name} was served at {ms} ms, and not at {range:?}");
         }
     }
 
@@ -139,9 +156,9 @@ impl Line {
         self.served.lock().expect("only pushes").clear();
     }
 
-    /// How late what is counted from the start may be.
+    /// How late what is counted from the start may be seen to have happened.
     pub(super) fn late_ms(&self) -> u64 {
-        self.differs().answer_ms_max + self.differs().late_ms_max
+        self.differs().answer_ms_max + self.differs().late_ms_max + self.differs().busy_ms_max
     }
 
     pub(super) async fn put(&self, fields: DefinitionFields) {
@@ -165,6 +182,11 @@ impl Line {
         self.place.settled().await;
     }
 
+    /// Waits for what is possible at once.
+    pub(super) async fn soon(&self, what: &str, is_so: impl AsyncFnMut() -> bool) {
+        self.place.soon(what, is_so).await;
+    }
+
     /// The last moment at which what is due `ms` after the start can be seen not to have happened.
     pub(super) async fn just_before(&self, ms: u64) {
         self.until(ms - self.differs().answer_ms_max.max(1)).await;
@@ -173,7 +195,7 @@ impl Line {
 
     /// Until what is due `ms` after the start has happened.
     pub(super) async fn at(&self, ms: u64) {
-        self.until(ms + self.late_ms()).await;
+        self.until(ms + self.differs().answer_ms_max + self.differs().late_ms_max).await;
     }
 
     async fn until(&self, ms: u64) {
@@ -192,13 +214,12 @@ impl Line {
 
     /// Nobody waits, and no lease is live.
     pub(super) async fn assert_nothing_left(&self) {
-        let left = || (self.tollgate.waiting(), self.tollgate.totals().live_leases);
+        // A call that was cut short may still be on its way, and so in no book yet.
+        let session = || self.tollgate.status().backend.session;
+        self.soon("every call is answered", async || session().is_none_or(|session| session.in_flight == 0)).await;
         self.settled().await;
-        let patience = now() + Duration::from_millis(self.differs().gives_back_within_ms);
-        while now() < patience && left() != (0, 0) {
-            sleep_ms(1).await;
-        }
-        assert_eq!(left(), (0, 0));
+        let left = || (self.tollgate.waiting(), self.tollgate.totals().live_leases);
+        self.soon("nobody waits, and no lease is live", async || left() == (0, 0)).await;
     }
 
     /// Numbers of steps after which something may happen, such that it happens at every moment of a call: steps of the

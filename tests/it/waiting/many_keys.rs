@@ -13,7 +13,7 @@ pub(crate) async fn a_caller_waits_until_all_of_its_keys_are_free(place: Place) 
     line.just_before(2_000).await;
     assert_eq!((line.available("a").await, line.available("c").await), (1, 1), "it holds nothing while it waits");
     line.at(2_000).await;
-    line.assert_served([("x", 2_000)]);
+    line.assert_served([("x", 2_000)]).await;
     drop(got(waiting).await);
 }
 
@@ -24,15 +24,17 @@ pub(crate) async fn a_caller_moves_to_the_line_of_the_key_that_stops_it_and_keep
     if line.differs().knows_waits {
         assert_eq!((line.waiters("a").await, line.waiters("b").await), (0, 1), "the longest wait decides");
     }
+    let waiters = async || (line.waiters("a").await, line.waiters("b").await);
     line.end(b).await;
-    assert_eq!((line.waiters("a").await, line.waiters("b").await), (1, 0));
+    line.soon("it waits for a", async || waiters().await == (1, 0)).await;
     let b = line.hold(&[("b", 1)]).await;
     let second = line.join("second", &[("b", 1)]).await;
     line.end(a).await;
-    assert_eq!((line.waiters("a").await, line.waiters("b").await), (0, 2), "it is stopped by b again");
+    line.soon("it is stopped by b again", async || waiters().await == (0, 2)).await;
     line.end(b).await;
+    let first = got(first).await;
     assert_eq!(line.served(), ["first"], "second is in this line for longer, but came later");
-    line.end(got(first).await).await;
+    line.end(first).await;
     line.end(got(second).await).await;
     line.assert_nothing_left().await;
 }

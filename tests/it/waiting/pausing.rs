@@ -50,7 +50,7 @@ pub(crate) async fn the_end_of_a_pause_wakes_exactly_then(place: Place) {
     line.just_before(ends[0].1).await;
     line.assert_none_served();
     line.at(ends[2].1).await;
-    line.assert_served(ends);
+    line.assert_served(ends).await;
     for caller in callers {
         line.end(got(caller).await).await;
     }
@@ -66,24 +66,24 @@ pub(crate) async fn a_pause_that_is_prolonged_keeps_everybody_waiting(place: Pla
     line.just_before(last).await;
     line.assert_none_served();
     line.at(last).await;
-    line.assert_served([("a", last), ("b", last)]);
+    line.assert_served([("a", last), ("b", last)]).await;
     for caller in callers {
         drop(got(caller).await);
     }
 }
 
 pub(crate) async fn a_pause_that_begins_in_front_of_a_line_is_kept(place: Place) {
-    let line = Line::of(place, [concurrency("c", 1, 600), bucket("b", 10, 10, 1)]).await;
+    let line = Line::of(place, [concurrency("c", 1, 600), bucket("b", 10, 5, 1)]).await;
     let holder = line.hold(&[("c", 1)]).await;
     drop(line.hold(&[("b", 10)]).await);
     let callers = [line.join("c", &[("c", 1)]).await, line.join("b", &[("b", 8)]).await];
-    let ends = [("c", pause(&line, "c", 1_500).await), ("b", pause(&line, "b", 2_000).await)];
-    sleep_ms(100).await;
+    let ends = [("c", pause(&line, "c", 2_500).await), ("b", pause(&line, "b", 3_000).await)];
+    sleep_ms(500).await; // Attempts from before the pause are over.
     line.end(holder).await;
     line.just_before(ends[0].1).await;
     line.assert_none_served(); // Neither a completion nor a refill ends a pause.
     line.at(ends[1].1).await;
-    line.assert_served(ends);
+    line.assert_served(ends).await;
     for caller in callers {
         drop(got(caller).await);
     }
@@ -122,16 +122,16 @@ pub(crate) async fn the_end_of_withholding_wakes_exactly_then(place: Place) {
     drop(line.hold(&[("b", 10)]).await);
     sleep_ms(800).await;
     // The 4 that have flowed into the bucket are withheld.
-    let ends = [("b", tighten(&line, "b", 0, 600).await), ("r", tighten(&line, "r", 2, 1_000).await)];
+    let ends = [("b", tighten(&line, "b", 0, 900).await), ("r", tighten(&line, "r", 2, 1_400).await)];
     let mut callers = Vec::new();
-    for (name, key, amount) in [("r", "r", 3), ("b", "b", 5)] {
+    for (name, key, amount) in [("r", "r", 3), ("b", "b", 7)] {
         callers.push(line.join(name, &[(key, amount)]).await);
     }
     tighten(&line, "b", 0, 300).await;
     line.just_before(ends[0].1).await;
     line.assert_none_served();
     line.at(ends[1].1).await;
-    line.assert_served(ends);
+    line.assert_served(ends).await;
     for caller in callers {
         drop(got(caller).await);
     }
@@ -140,17 +140,21 @@ pub(crate) async fn the_end_of_withholding_wakes_exactly_then(place: Place) {
 pub(crate) async fn what_completes_under_withholding_wakes_who_fits(place: Place) {
     let line = Line::of(place, [rolling("r", 10, 3)]).await;
     let holder = line.hold(&[("r", 6)]).await;
-    let ends = tighten(&line, "r", 0, 1_500).await;
+    let held = line.elapsed_ms();
+    let ends = tighten(&line, "r", 0, 2_900).await;
     let callers = [line.join("a", &[("r", 5)]).await, line.join("b", &[("r", 5)]).await];
-    sleep_ms(500).await;
+    sleep_ms((held + 1_500).saturating_sub(line.elapsed_ms())).await; // In the midst of a second.
     let completes = line.elapsed_ms();
     holder.complete_with([("r", 1)]).await.expect("completed");
-    line.at(ends).await;
-    line.assert_served([("a", completes)]); // Of the 9 that are free 4 are withheld.
+    line.soon("a is served", async || line.served() == ["a"]).await;
+    assert!(line.elapsed_ms() < ends, "and does not wait for the end of that");
+    line.assert_served([("a", completes)]).await; // Of the 9 that are free 4 are withheld.
     line.forget_served();
-    let frees = if line.differs().rebooks_for_whole_seconds { completes + 3_000 } else { 3_000 };
+    let left_ms = held + 3_000 - completes;
+    let whole_seconds = line.differs().rebooks_for_whole_seconds;
+    let frees = completes + if whole_seconds { left_ms.next_multiple_of(1_000) } else { left_ms };
     line.at(frees).await;
-    line.assert_served([("b", frees)]);
+    line.assert_served([("b", frees)]).await;
     for caller in callers {
         drop(got(caller).await);
     }
@@ -167,7 +171,7 @@ pub(crate) async fn nobody_passes_those_who_wait_for_the_end_of_a_pause(place: P
     assert_eq!((refused.reason.code(), refused.denied.len()), ("limit_paused:r".to_owned(), 1));
     assert_waits_until(&line, ends, refused.retry_after_ms());
     line.at(ends).await;
-    line.assert_served(["a", "b", "c"].map(|name| (name, ends)));
+    line.assert_served(["a", "b", "c"].map(|name| (name, ends))).await;
     line.forget_served();
     let refused = line.tollgate.reserve(request(&[("r", 1)])).await.expect_err("full");
     assert_eq!(refused.reason, Reason::Denied);
@@ -175,7 +179,7 @@ pub(crate) async fn nobody_passes_those_who_wait_for_the_end_of_a_pause(place: P
         assert_eq!(refused.retry_after_ms(), 2_000);
     }
     line.at(ends + 2_000).await;
-    line.assert_served([("d", ends + 2_000)]);
+    line.assert_served([("d", ends + 2_000)]).await;
     for caller in callers {
         drop(got(caller).await);
     }
@@ -206,7 +210,7 @@ pub(crate) async fn a_call_over_many_keys_goes_through_once_none_is_paused(place
     let free = [line.available("p").await, line.available("c").await, line.available("q").await];
     assert_eq!(free, [10, 1, 10], "who waits holds nothing");
     line.at(last).await;
-    line.assert_served([("a", last)]);
+    line.assert_served([("a", last)]).await;
     drop(got(waiting).await);
 }
 
@@ -216,6 +220,6 @@ pub(crate) async fn an_instance_paused_before_its_first_use_is_waited_for(place:
     let waiting = line.join("a", &[("t:a", 1)]).await;
     drop(line.tollgate.acquire(request(&[("t:b", 1)]), Wait::at_most(LONG)).await.expect("it is another limit"));
     line.at(ends).await;
-    line.assert_served([("a", ends)]);
+    line.assert_served([("a", ends)]).await;
     drop(got(waiting).await);
 }

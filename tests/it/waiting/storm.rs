@@ -12,7 +12,7 @@ use tollgate::config::Settings;
 use tollgate::policy::{Priority, Reason};
 
 use crate::support::place::{self, Place};
-use crate::support::{concurrency, key, label, request, sleep_ms, within};
+use crate::support::{concurrency, key, label, request, sleep_ms, until, within};
 
 const KEYS: [&str; 4] = ["a", "b", "c", "t:x"];
 const CAPACITY: u64 = 5;
@@ -101,6 +101,15 @@ async fn start(place: &Place) -> Tollgate {
 }
 
 async fn assert_nothing_left(tollgate: &Tollgate, tally: &Tally) {
+    until(20, "everything is given back", async || {
+        let mut is_free = (tollgate.waiting(), tollgate.totals().live_leases) == (0, 0);
+        for text in KEYS {
+            let usage = tollgate.usage(&key(text)).await.expect("it answers").expect("a limit");
+            is_free &= usage.usage.available == CAPACITY;
+        }
+        is_free
+    })
+    .await;
     assert_eq!((tollgate.waiting(), tollgate.totals().live_leases), (0, 0));
     for (place, text) in KEYS.iter().enumerate() {
         assert_eq!(tally.in_use[place].load(Ordering::SeqCst), 0);

@@ -6,6 +6,7 @@ use tollgate::policy::Moment;
 use tollgate::policy::retry_after::whole_ms;
 
 use super::Harness;
+use crate::support::until;
 
 impl Harness {
     /// Now. Whoever counts from an operation asks for this after its answer.
@@ -30,7 +31,12 @@ impl Harness {
 
     /// The last moment at which a check can see that what is due `ms` after `since` has not happened.
     pub(crate) async fn just_before(&self, since: Moment, ms: u64) {
-        let margin_ms = self.differs.answer_ms_max.max(1);
+        self.just_before_by(1, since, ms).await;
+    }
+
+    /// The same for a check that then asks so many things, one after the other.
+    pub(crate) async fn just_before_by(&self, looks: u64, since: Moment, ms: u64) {
+        let margin_ms = (looks * self.differs.answer_ms_max).max(1);
         assert!(margin_ms < ms, "{ms} ms pass while a check looks");
         let (looks, due) = (since.after(ms_of(ms - margin_ms)), since.after(ms_of(ms)));
         self.reach(looks).await;
@@ -45,7 +51,23 @@ impl Harness {
         self.reach(since.after(ms_of(ms + self.differs.late_ms_max))).await;
     }
 
-    /// The same for a hold that was booked anew, at `rebooked`.
+    /// Waits until so much of `text`, which is due by now, is available: where time is real, a slow server may be late.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, text: &str, available: u64) -> impl Future<Output = ()> {
+        let what = format!("{}: `{text}` has {available}", std::panic::Location::caller());
+        async move {
+            if !self.differs.is_exact() {
+                until(10, &what, async || self.available(text).await == available).await;
+            }
+        }
+    }
+
+    /// Waits for what is possible at once.
+    pub(crate) async fn soon(&self, what: &str, is_so: impl AsyncFnMut() -> bool) {
+        self.place.soon(what, is_so).await;
+    }
+
+    /// The same as [`Self::at`] for a hold that was booked anew, at `rebooked`.
     pub(crate) async fn at_rebooked(&self, since: Moment, ms: u64, rebooked: Moment) {
         let due = since.after(ms_of(ms));
         let left = due.since(rebooked);
