@@ -24,8 +24,16 @@ pub(super) const LONG: Duration = Duration::from_secs(100_000);
 pub(super) struct Line {
     pub(super) tollgate: Tollgate,
     place: Arc<Place>,
-    served: Arc<Mutex<Vec<(String, u64)>>>,
+    served: Arc<Mutex<Vec<Served>>>,
     start: Instant,
+}
+
+/// Who was served.
+struct Served {
+    name: String,
+    after_ms: u64,
+    /// By the ledger's time: tasks on several threads come by in any order.
+    granted_unix_ms: u64,
 }
 
 /// A caller in a task of its own.
@@ -74,8 +82,9 @@ impl Line {
         let (line, name, came) = (self.clone(), name.to_owned(), come());
         let caller = tokio::spawn(async move {
             let answer = line.tollgate.acquire(request, wait).await;
-            if answer.is_ok() {
-                line.served.lock().expect("only pushes").push((name, line.elapsed_ms()));
+            if let Ok(lease) = &answer {
+                let (after_ms, granted_unix_ms) = (line.elapsed_ms(), lease.reserved_at_unix_ms());
+                line.served.lock().expect("only pushes").push(Served { name, after_ms, granted_unix_ms });
             }
             answer
         });
@@ -94,7 +103,14 @@ impl Line {
 
     /// Who was served until now, in order.
     pub(super) fn served(&self) -> Vec<String> {
-        self.served.lock().expect("only pushes").iter().map(|(name, _)| name.clone()).collect()
+        self.served_after().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// The same, and after how many milliseconds.
+    fn served_after(&self) -> Vec<(String, u64)> {
+        let mut served = self.served.lock().expect("only pushes");
+        served.sort_by_key(|served| served.granted_unix_ms);
+        served.iter().map(|served| (served.name.clone(), served.after_ms)).collect()
     }
 
     /// Asserts that nobody was served until now.
@@ -130,7 +146,7 @@ impl Line {
     }
 
     fn check_served(&self, step_ms: u64, mut wanted: Vec<(String, u64)>, what: &str) {
-        let mut served = self.served.lock().expect("only pushes").clone();
+        let mut served = self.served_after();
         if !self.differs().is_exact() {
             // Those who are served at once are noted as their tasks come by.
             served.sort();
@@ -140,7 +156,8 @@ impl Line {
         assert_eq!(names(&served), names(&wanted), "{what}");
         for ((name, ms), (_, due_ms)) in served.iter().zip(wanted) {
             let range = due_ms.saturating_sub(step_ms)..=due_ms + step_ms + self.late_ms();
-            assert!(range.contains(ms), "{what}: {name} was served at {ms} ms, and not at {range:?}");
+            let session = self.tollgate.status().backend.session;
+            assert!(range.contains(ms), "{what}: {name} was served at {ms} ms, and not at {range:?}: {session:?}");
         }
     }
 
