@@ -44,6 +44,9 @@ impl Books {
     pub(super) async fn reserve(&self, request: &Reserve, is_unknown: &AtomicBool) -> Result<Grant, Box<Refusal>> {
         assert!(!request.amounts.is_empty(), "a reservation names at least one key");
         Counts::add(&self.counts.decided);
+        if self.leases.has(request.lease_id) {
+            return Box::pin(self.again(request)).await;
+        }
         let now = self.clock.now();
         let mut lines = match self.lines(&request.amounts, true, now).await {
             Ok(lines) => lines,
@@ -152,8 +155,7 @@ impl Books {
                 Ok(None) => break Err(Box::new(self.lost_the_race(&lines[short]))),
             }
         };
-        // Also of one that is granted: who asks again finds it at once.
-        if failed.iter().any(|failed| *failed != 0) {
+        if answer.is_err() && failed.iter().any(|failed| *failed != 0) {
             self.remember_attempts(request.lease_id, failed);
         }
         answer
@@ -245,10 +247,8 @@ impl Books {
 
     /// The lease's own answer if there is such a lease, which comes before any other; else `refusal`.
     async fn own_answer(&self, request: &Reserve, refusal: Box<Refusal>) -> Result<Grant, Box<Refusal>> {
-        match refusal.reason {
-            Reason::BackendError(_) => return Err(refusal),
-            Reason::Overloaded if !self.leases.has(request.lease_id) => return Err(refusal),
-            _ => {}
+        if let Reason::BackendError(_) | Reason::Overloaded = refusal.reason {
+            return Err(refusal);
         }
         let known = self.known(request).await.map_err(|trouble| trouble.refusal(&self.settings))?;
         known.unwrap_or(Err(refusal))
