@@ -32,7 +32,7 @@ pub(super) struct Line {
 struct Served {
     name: String,
     after_ms: u64,
-    /// By the ledger's time: tasks on several threads come by in any order.
+    /// By the time of a ledger elsewhere, with which tasks on several threads come by in any order.
     granted_unix_ms: u64,
 }
 
@@ -109,7 +109,9 @@ impl Line {
     /// The same, and after how many milliseconds.
     fn served_after(&self) -> Vec<(String, u64)> {
         let mut served = self.served.lock().expect("only pushes");
-        served.sort_by_key(|served| served.granted_unix_ms);
+        if !self.differs().is_exact() {
+            served.sort_by_key(|served| served.granted_unix_ms);
+        }
         served.iter().map(|served| (served.name.clone(), served.after_ms)).collect()
     }
 
