@@ -10,13 +10,12 @@ mod killed;
 mod settings;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tollgate::Tollgate;
 use tollgate::client::{Attempt, Completion, Limiter, LocalLimiter};
 use tollgate::policy::{Amounts, Complete, Definition, LeaseId};
 
-use crate::support::{bucket, checked, concurrency, request, rolling, used, within};
+use crate::support::{bucket, checked, concurrency, request, rolling, until, used};
 
 /// How long anything may take here, in seconds.
 const PATIENCE_SECONDS: u64 = 60;
@@ -77,12 +76,8 @@ impl Host {
 
     /// Waits until nothing is held any more.
     async fn until_nothing_is_held(&self) {
-        within(PATIENCE_SECONDS, async {
-            while self.live_leases() != 0 || self.tollgate.waiting() != 0 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await;
+        let left = || (self.live_leases(), self.tollgate.waiting());
+        until(PATIENCE_SECONDS, "nothing is held", async || left() == (0, 0)).await;
     }
 }
 

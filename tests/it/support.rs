@@ -39,14 +39,13 @@ pub(crate) async fn sleep_ms(ms: u64) {
 
 /// Waits for what becomes true by itself, so many seconds at most.
 pub(crate) async fn until(seconds: u64, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    const LOOKS_PER_SECOND: u64 = 50;
-    for _ in 0..seconds * LOOKS_PER_SECOND {
-        if is_so().await {
-            return;
+    let looks = async {
+        while !is_so().await {
+            sleep_ms(20).await;
         }
-        sleep_ms(1_000 / LOOKS_PER_SECOND).await;
-    }
-    panic!("{what}: not within {seconds} s");
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(seconds), looks).await;
+    assert!(seen.is_ok(), "{what}: not within {seconds} s");
 }
 
 pub(crate) fn rolling(key: &str, capacity: u64, window_seconds: u64) -> DefinitionFields {

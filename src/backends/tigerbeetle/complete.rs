@@ -91,8 +91,9 @@ impl Books {
                 Ok(settlements) => settlements,
                 Err(error) => return Ok(Err(error)),
             };
-            let (chain, collects) = self.settling_chain(&lease, &settlements, attempt, now_ns, gives_back);
-            let written = self.write_chain(Vec::new(), chain.clone()).await?;
+            let settling = || self.settling_chain(&lease, &settlements, attempt, now_ns, gives_back);
+            let (chain, collects) = settling();
+            let written = self.write_chain(Vec::new(), chain).await?;
             match written.cause {
                 None => {
                     self.completed(&lease, &settlements, now_ns);
@@ -108,8 +109,9 @@ impl Books {
                 Some((1, kind)) if is_there(kind) && gives_back => return Ok(Ok(Ended::Not)),
                 Some((_, CreateTransferErrorKind::ExceedsCredits)) => {}
                 Some((at, CreateTransferErrorKind::PendingTransferExpired)) => {
-                    // The cluster's clock is ahead of what is known of it here.
-                    let ended = chain[at].pending_id();
+                    // The cluster's clock is ahead of what is known of it here. That is rare: no copy of the chain is
+                    // kept for it.
+                    let ended = settling().0[at].pending_id();
                     now_ns = now_ns.max(written.cluster_ns);
                     let ended = lease.holds.iter_mut().filter(|hold| hold.transfer == ended);
                     ended.for_each(|hold| hold.expires_at_ns = hold.expires_at_ns.min(now_ns));

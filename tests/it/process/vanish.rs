@@ -1,24 +1,18 @@
 //! Clients that go away while they wait leave nothing behind.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::CONFIG;
 use crate::support::client::{Client, acquire, reserve};
 use crate::support::server::{Home, PATIENCE_SECONDS, Server};
+use crate::support::until;
 use crate::support::wire::Wire;
-use crate::support::within;
 
 const WAITERS: u64 = 20;
 
 async fn until_waiters(client: &Client, count: u64) {
-    within(PATIENCE_SECONDS, async {
-        while client.read("/v1/limits/slot").await["waiters"] != count {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    let is_so = async || client.read("/v1/limits/slot").await["waiters"] == count;
+    until(PATIENCE_SECONDS, "they wait", is_so).await;
 }
 
 async fn hangs_on(server: &Server, body: &Value) -> Wire {

@@ -25,12 +25,9 @@ async fn stop(server: &Server, member: &Member) {
 }
 
 async fn until_available(member: &Member, text: &str, wanted: u64) {
-    loop {
-        match member.ledger.usage(&key(text)).get().await {
-            Ok(Some(usage)) if usage.available == wanted => return,
-            _ => sleep_ms(20).await,
-        }
-    }
+    let usage = async || member.ledger.usage(&key(text)).get().await;
+    let is_so = async || matches!(usage().await, Ok(Some(usage)) if usage.available == wanted);
+    until(60, "it is available", is_so).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,9 +106,7 @@ async fn what_never_reached_the_cluster_is_not_given_back_for_the_server_that_gr
         server.stop().await;
         // The first one is on its way; the other two wait for its answer.
         tokio::join!(one.ledger.usage(&key("c")).get(), one.reserve(&slot), one.reserve(&tokens)).0.expect_err("none");
-        while one.rebuilt() == 0 {
-            sleep_ms(20).await;
-        }
+        until(60, "its client is replaced", async || one.rebuilt() != 0).await;
         // Its client may be replaced just then, too: then it asks again.
         let granted = async |asked: &Reserve| {
             until(30, "it is granted", async || other.reserve(asked).await == Ok(asked.lease_id)).await;

@@ -10,7 +10,7 @@ use tollgate::config::{BackendSettings, Settings, TigerBeetleSettings};
 use tollgate::policy::{Amounts, DefinitionFields, Reason};
 
 use crate::support::tigerbeetle::Server;
-use crate::support::{concurrency, request, rolling, within};
+use crate::support::{concurrency, request, rolling, until, within};
 
 const A_WHILE: Duration = Duration::from_secs(60);
 
@@ -92,9 +92,8 @@ async fn a_dropped_reservation_leaves_nothing_held() {
         }
         let usage = async || here.usage(&crate::support::key("c")).await.expect("an answer").expect("a limit").usage;
         // Each is sent all the same, and has its place in the ledger before this server knows of it.
-        while here.totals().completed != 100 || here.totals().live_leases != 0 {
-            tokio::task::yield_now().await;
-        }
+        let left = || (here.totals().completed, here.totals().live_leases);
+        until(60, "each is given back", async || left() == (100, 0)).await;
         assert_eq!(usage().await.available, 100);
     })
     .await;
