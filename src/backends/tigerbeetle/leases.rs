@@ -1,7 +1,7 @@
 //! The leases that this server granted or was asked about, so that completing one needs no question first. The ledger
 //! has them all: what does not fit here is asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -19,7 +19,12 @@ const VISITS_MAX: usize = 16_384;
 /// How long a finished lease is kept: a late retry is answered without a question.
 const FINISHED_MEMORY_NS: u64 = 60_000_000_000;
 
-type Shard = HashMap<LeaseId, Entry, RandomState>;
+#[derive(Debug, Default)]
+struct Shard {
+    entries: HashMap<LeaseId, Entry, RandomState>,
+    /// Those that are over, in the order in which they ended: what makes room is found without a search.
+    over: VecDeque<LeaseId>,
+}
 
 /// Small, so that a table that grows moves little; with what a look through all of them needs.
 #[derive(Debug)]
@@ -45,10 +50,6 @@ impl Entry {
         }
         let expires_at_ns = lease.expires_at_ns();
         Self::Open { expires_at_ns, known: Box::new(Known { lease, takers, is_leaving: false }) }
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self, Self::Open { .. })
     }
 
     /// One more caller has it; false if it is over, or will be.
@@ -117,17 +118,17 @@ impl Leases {
 
     /// What is known of a lease. Of one that is over, that is not what it held.
     pub(super) fn get(&self, id: LeaseId) -> Option<LeaseRecord> {
-        self.shard(id).get(&id).map(|entry| entry.lease(id))
+        self.shard(id).entries.get(&id).map(|entry| entry.lease(id))
     }
 
     pub(super) fn has(&self, id: LeaseId) -> bool {
-        self.shard(id).contains_key(&id)
+        self.shard(id).entries.contains_key(&id)
     }
 
     /// Keeps what a lease holds now, if there is room. Who has it stays as it was.
     pub(super) fn put(&self, lease: LeaseRecord) {
         let mut shard = self.shard(lease.id);
-        match shard.get_mut(&lease.id) {
+        match shard.entries.get_mut(&lease.id) {
             Some(Entry::Open { expires_at_ns, known }) => {
                 (*expires_at_ns, known.lease.holds) = (lease.expires_at_ns(), lease.holds);
             }
@@ -139,7 +140,7 @@ impl Leases {
     /// Keeps a lease, if there is room, of which one more caller is to be told that it has it; false if it is over.
     pub(super) fn put_taken(&self, lease: LeaseRecord) -> bool {
         let mut shard = self.shard(lease.id);
-        if let Some(entry) = shard.get_mut(&lease.id) {
+        if let Some(entry) = shard.entries.get_mut(&lease.id) {
             return entry.take();
         }
         self.insert(&mut shard, lease, 1);
@@ -147,45 +148,48 @@ impl Leases {
     }
 
     fn insert(&self, shard: &mut Shard, lease: LeaseRecord, takers: u32) {
-        if self.max_per_shard <= shard.len() {
+        if self.max_per_shard <= shard.entries.len() {
             // Finished ones go first. Where there are none, the ledger has to be asked.
-            let finished = shard.iter().find(|(_, entry)| !entry.is_open()).map(|(id, _)| *id);
-            let Some(finished) = finished else { return };
-            shard.remove(&finished);
+            let Some(finished) = shard.over.pop_front() else { return };
+            shard.entries.remove(&finished);
         }
         let (id, entry) = (lease.id, Entry::new(lease, takers));
-        self.live.fetch_add(usize::from(entry.is_open()), Ordering::Relaxed);
-        shard.insert(id, entry);
+        match entry {
+            Entry::Open { .. } => _ = self.live.fetch_add(1, Ordering::Relaxed),
+            Entry::Over { .. } => shard.over.push_back(id),
+        }
+        shard.entries.insert(id, entry);
     }
 
     /// Marks a lease as over; says whether it was live here.
     pub(super) fn finish(&self, id: LeaseId) -> bool {
         let mut shard = self.shard(id);
-        let Some(entry) = shard.get_mut(&id) else { return false };
+        let Some(entry) = shard.entries.get_mut(&id) else { return false };
         let Entry::Open { known, .. } = entry else { return false };
         let (granted_at_ns, labels) = (known.lease.granted_at_ns, std::mem::take(&mut known.lease.labels));
         *entry = Entry::Over { granted_at_ns, labels };
+        shard.over.push_back(id);
         self.live.fetch_sub(1, Ordering::Relaxed);
         true
     }
 
     /// A lease that was to be given back goes on.
     pub(super) fn keep(&self, id: LeaseId) {
-        if let Some(Entry::Open { known, .. }) = self.shard(id).get_mut(&id) {
+        if let Some(Entry::Open { known, .. }) = self.shard(id).entries.get_mut(&id) {
             known.is_leaving = false;
         }
     }
 
     /// One more caller is to be told that it has the grant; false if the lease is over. `None` if it is not known here.
     pub(super) fn take(&self, id: LeaseId) -> Option<bool> {
-        self.shard(id).get_mut(&id).map(Entry::take)
+        self.shard(id).entries.get_mut(&id).map(Entry::take)
     }
 
     /// One caller was not told after all, or is gone. True if that was the last one, who is to end the lease: nobody
     /// takes it from then on. One that is not known here may be ended too.
     pub(super) fn leave(&self, id: LeaseId) -> bool {
         let mut shard = self.shard(id);
-        let Some(entry) = shard.get_mut(&id) else { return true };
+        let Some(entry) = shard.entries.get_mut(&id) else { return true };
         let Entry::Open { known, .. } = entry else { return false };
         known.takers = known.takers.saturating_sub(1);
         if known.takers != 0 || known.is_leaving {
@@ -204,8 +208,9 @@ impl Leases {
         let mut look = self.look.lock().expect("nothing under this lock panics but a broken invariant");
         let mut ended = Vec::new();
         let mut shard = Self::lock(&self.shards[look.shard]);
-        look.visits += shard.len();
-        shard.retain(|_, entry| match entry {
+        let Shard { entries, over } = &mut *shard;
+        look.visits += entries.len();
+        entries.retain(|_, entry| match entry {
             Entry::Open { expires_at_ns, .. } if now_ns < *expires_at_ns => true,
             Entry::Open { known, .. } => {
                 ended.push(known.lease.clone()); // Not kept as over: another server may have renewed it.
@@ -213,6 +218,7 @@ impl Leases {
             }
             Entry::Over { granted_at_ns, .. } => now_ns < *granted_at_ns + FINISHED_MEMORY_NS,
         });
+        over.retain(|id| entries.contains_key(id));
         drop(shard);
         self.live.fetch_sub(ended.len(), Ordering::Relaxed);
         look.shard = (look.shard + 1) % SHARDS;
@@ -315,5 +321,21 @@ mod tests {
         assert!(leases.has(LeaseId::from(0)) && !leases.has(LeaseId::from(SHARDS as u128)));
         leases.put(lease(0, 20));
         assert_eq!(leases.live(), 1);
+    }
+
+    #[test]
+    fn in_a_full_table_what_ended_first_makes_room() {
+        let leases = Leases::new(3 * SHARDS);
+        let ids: Vec<_> = (0..6).map(|round| round * SHARDS as u128).collect();
+        ids[..3].iter().for_each(|id| leases.put(lease(*id, 10)));
+        assert!(leases.finish(LeaseId::from(ids[1])) && leases.finish(LeaseId::from(ids[0])));
+        let known = || ids.iter().map(|id| leases.has(LeaseId::from(*id))).collect::<Vec<_>>();
+        leases.put(lease(ids[3], 10));
+        assert_eq!(known(), [true, false, true, true, false, false]);
+        leases.put(LeaseRecord { is_finished: true, ..lease(ids[4], 10) });
+        assert_eq!(known(), [false, false, true, true, true, false]);
+        leases.put(lease(ids[5], 10));
+        assert_eq!(known(), [false, false, true, true, false, true]);
+        assert_eq!(leases.live(), 3);
     }
 }
