@@ -38,13 +38,55 @@ pub(crate) struct Load {
     pub(crate) each: usize,
 }
 
-/// What a round showed.
-#[derive(Clone, Copy, Debug)]
+/// What a round showed; 0 is what was not looked at.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Round {
+    pub(crate) calls: f64,
+    pub(crate) seconds: f64,
+    pub(crate) p50_us: f64,
+    /// Processor time of this process.
+    pub(crate) cpu_us: f64,
+}
+
+/// What all rounds of one side showed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Total {
+    /// All calls over all their time. The cluster's own work comes in bursts, which medians of rounds would leave to
+    /// chance.
     pub(crate) per_second: f64,
+    /// The median of those of the rounds.
     pub(crate) p50_us: f64,
     /// Processor time of this process for one call.
     pub(crate) cpu_us: f64,
+}
+
+impl Total {
+    pub(crate) fn of(rounds: &[Round]) -> Self {
+        let sum = |part: fn(&Round) -> f64| rounds.iter().map(part).sum::<f64>();
+        let calls = sum(|round| round.calls);
+        Self {
+            per_second: calls / sum(|round| round.seconds),
+            p50_us: quantile(rounds.iter().map(|round| round.p50_us).collect(), 0.5),
+            cpu_us: sum(|round| round.cpu_us) / calls,
+        }
+    }
+}
+
+/// Rounds of both sides, the order of each two by lot: nothing that comes at intervals meets one side more than the
+/// other.
+pub(crate) fn totals(rounds: usize, mut ours: impl FnMut() -> Round, mut other: impl FnMut() -> Round) -> [Total; 2] {
+    let (mut our_rounds, mut other_rounds) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let is_first = fastrand::bool();
+        for is_ours in [is_first, !is_first] {
+            if is_ours {
+                our_rounds.push(ours());
+            } else {
+                other_rounds.push(other());
+            }
+        }
+    }
+    [Total::of(&our_rounds), Total::of(&other_rounds)]
 }
 
 /// One round of one side.
@@ -63,10 +105,10 @@ pub(crate) fn round<S: Side>(runtime: &Runtime, side: &Arc<S>, load: Load, work:
         ends.join_all().await
     });
     let times: Vec<_> = times.into_iter().flatten().map(|time| time.as_nanos() as f64 / 1e3).collect();
-    let calls = times.len() as f64;
     Round {
-        per_second: calls / time.as_secs_f64(),
-        cpu_us: cpu.as_nanos() as f64 / 1e3 / calls,
+        calls: times.len() as f64,
+        seconds: time.as_secs_f64(),
+        cpu_us: cpu.as_nanos() as f64 / 1e3,
         p50_us: quantile(times, 0.5),
     }
 }

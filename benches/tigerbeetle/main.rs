@@ -17,12 +17,12 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use callers::{Load, Work, round};
+use callers::{Load, Round, Work, round, totals};
 use client::Clients;
 use cluster::Cluster;
 use ours::Ours;
 use raw::Raw;
-use support::{CONCURRENCY_TIMEOUT_SECONDS, Options, Row, heading, medians, timed};
+use support::{CONCURRENCY_TIMEOUT_SECONDS, Options, Row, heading, timed};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -46,6 +46,7 @@ const ONE: Load = Load { callers: 1, each: 200 };
 const MANY: [Load; 3] =
     [Load { callers: 64, each: 32 }, Load { callers: 256, each: 16 }, Load { callers: 1_024, each: 8 }];
 const CONNECTIONS: Load = Load { callers: 32, each: 50 };
+const ROUNDS: usize = 31;
 
 /// A server at work has all its memory, and takes large packets; three of them on one machine have less.
 const PRODUCTION: &[&str] = &[];
@@ -73,18 +74,18 @@ impl Sides {
     /// Callers that all do the same, on either side in turn.
     fn compare(&self, load: Load, work: Work, name: &str, wanted: &str) {
         let load = Load { each: self.options.or_quick(load.each, 2), ..load };
-        let both = || {
-            let ours = round(&self.runtime, &self.ours, load, work);
-            let raw = round(&self.runtime, &self.raw, load, work);
-            [ours.per_second, raw.per_second, ours.p50_us, raw.p50_us, ours.cpu_us, raw.cpu_us]
-        };
-        let [ours, raw, our_p50, raw_p50, our_cpu, raw_cpu] = medians(self.options.or_quick(21, 1), both);
+        let [ours, raw] = totals(
+            self.options.or_quick(ROUNDS, 1),
+            || round(&self.runtime, &self.ours, load, work),
+            || round(&self.runtime, &self.raw, load, work),
+        );
         if load.callers == 1 {
-            self.print(&format!("{name}, one caller, p50"), "µs", our_p50, raw_p50, wanted);
+            self.print(&format!("{name}, one caller, p50"), "µs", ours.p50_us, raw.p50_us, wanted);
         } else {
-            self.print(&format!("{name}, {} callers", load.callers), "per s", ours, raw, wanted);
+            let name = format!("{name}, {} callers", load.callers);
+            self.print(&name, "per s", ours.per_second, raw.per_second, wanted);
         }
-        self.print("the client's processor time for one", "µs", our_cpu, raw_cpu, "");
+        self.print("the client's processor time for one", "µs", ours.cpu_us, raw.cpu_us, "");
     }
 
     fn print(&self, name: &str, unit: &str, ours: f64, raw: f64, wanted: &str) {
@@ -96,14 +97,15 @@ impl Sides {
         let load = Load { each: self.options.or_quick(CONNECTIONS.each, 2), ..CONNECTIONS };
         let address = self.runtime.block_on(self.serve());
         let mut clients = self.runtime.block_on(Clients::connect(address, load.callers));
-        let both = || {
+        let over_http = || {
             let (time, leases) = timed(|| self.runtime.block_on(clients.round(load.each)));
-            let ours = leases.len() as f64 / time.as_secs_f64();
+            let (calls, seconds) = (leases.len() as f64, time.as_secs_f64());
             self.runtime.block_on(self.ours.complete_by_id(leases));
-            [ours, round(&self.runtime, &self.raw, load, Work::Reserve).per_second]
+            Round { calls, seconds, ..Round::default() }
         };
-        let [ours, raw] = medians(self.options.or_quick(21, 1), both);
-        self.print("`POST /v1/reserve`, 32 connections", "per s", ours, raw, "");
+        let raw = || round(&self.runtime, &self.raw, load, Work::Reserve);
+        let [ours, raw] = totals(self.options.or_quick(ROUNDS, 1), over_http, raw);
+        self.print("`POST /v1/reserve`, 32 connections", "per s", ours.per_second, raw.per_second, "");
     }
 
     async fn serve(&self) -> SocketAddr {
