@@ -57,3 +57,45 @@ pub(super) fn transfer_failures(
     let failures = results.into_iter().filter_map(CreateTransfersIndividualApiError::from_raw_result);
     failures.map(|failure| (failure.index() as usize, failure.kind())).collect()
 }
+
+/// The failures of each call's events, counted from its first, after calls with so many events went together. `None` if
+/// they are not about these events.
+pub(super) fn failures_of_each(payload: &[u8], counts: impl ExactSizeIterator<Item = usize>) -> Option<Vec<Vec<u8>>> {
+    let mut each = vec![Vec::new(); counts.len()];
+    if payload.is_empty() {
+        return Some(each);
+    }
+    let add = |end: &mut usize, count| {
+        *end += count;
+        Some(*end)
+    };
+    let ends: Vec<usize> = counts.scan(0, add).collect();
+    for mut failure in bytemuck::pod_collect_to_vec::<u8, RawCreateTransfersIndividualApiResult>(payload) {
+        let index = failure.index as usize;
+        let call = ends.partition_point(|end| *end <= index);
+        failure.index -= call.checked_sub(1).map_or(0, |before| ends[before] as u32);
+        each.get_mut(call)?.extend_from_slice(bytemuck::bytes_of(&failure));
+    }
+    Some(each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_of_a_group_has_the_failures_of_its_own_events() {
+        let failure = |index, result| RawCreateTransfersIndividualApiResult { index, result };
+        let payload = [failure(0, 1), failure(3, 46), failure(4, 1), failure(9, 54)];
+        let counts = || [1, 2, 2, 4, 1].into_iter();
+        let each = failures_of_each(bytemuck::cast_slice(&payload), counts()).expect("it is about them");
+        let read = |payload: &Vec<u8>| -> Vec<(u32, u32)> {
+            let failures: Vec<RawCreateTransfersIndividualApiResult> = bytemuck::pod_collect_to_vec(payload);
+            failures.iter().map(|failure| (failure.index, failure.result)).collect()
+        };
+        let each: Vec<_> = each.iter().map(read).collect();
+        assert_eq!(each, [vec![(0, 1)], vec![], vec![(0, 46), (1, 1)], vec![], vec![(0, 54)]]);
+        assert_eq!(failures_of_each(&[], counts()), Some(vec![Vec::new(); 5]));
+        assert_eq!(failures_of_each(bytemuck::cast_slice(&[failure(10, 1)]), counts()), None);
+    }
+}

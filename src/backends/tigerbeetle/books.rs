@@ -30,7 +30,7 @@ use crate::policy::{ExpiringTable, KeyPattern, LeaseId, Reason, Refusal};
 const ATTEMPT_MEMORY: Duration = Duration::from_secs(600);
 const ATTEMPTS_MAX: usize = 100_000;
 
-/// The most transfers of one packet: a development server takes 253.
+/// The most transfers of one call, which are in one packet: a development server takes 253.
 pub(super) const PACKET_MAX: usize = 200;
 
 /// As many transfers has an entry of a log at most.

@@ -1,16 +1,14 @@
-//! One packet on its way to the cluster and back. It belongs to its client's link, not to whoever waits for it: it ends
+//! One call to the cluster, on its way and back. It belongs to its client's link, not to whoever waits for it: it ends
 //! when the cluster answers or the client is replaced, and gives its slot back then.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tigerbeetle_unofficial::core::UserData;
-use tigerbeetle_unofficial::core::util::SendAsBytesOwnedSlice;
-
 use super::answer::SessionError;
-use super::client::{Link, Place};
+use super::vitals::Vitals;
 
 /// What the cluster sent back.
 pub(super) struct RawAnswer {
@@ -18,7 +16,7 @@ pub(super) struct RawAnswer {
     pub(super) cluster_ns: u64,
 }
 
-/// How a packet ended.
+/// How a call ended.
 pub(super) type Outcome = Result<RawAnswer, SessionError>;
 
 enum State {
@@ -30,22 +28,16 @@ enum State {
     Taken,
 }
 
-/// A packet: the library holds it to fill in the answer, its link to end it if the library does not.
+/// What is asked, and its answer when it is there.
 pub(super) struct Call {
-    link: Arc<Link>,
-    place: Place,
-    has_slot: bool,
-    events: SendAsBytesOwnedSlice,
+    /// Where its slot is to be given back, if it has one.
+    slot: Option<Arc<Vitals>>,
     state: Mutex<State>,
 }
 
 impl Call {
-    pub(super) fn new(link: Arc<Link>, place: Place, has_slot: bool, events: SendAsBytesOwnedSlice) -> Arc<Self> {
-        Arc::new(Self { link, place, has_slot, events, state: Mutex::new(State::Waiting(None)) })
-    }
-
-    pub(super) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(super) fn new(slot: Option<Arc<Vitals>>) -> Arc<Self> {
+        Arc::new(Self { slot, state: Mutex::new(State::Waiting(None)) })
     }
 
     /// Ends it. Only the first outcome counts.
@@ -57,13 +49,12 @@ impl Call {
             *state = State::Ended(outcome);
             waker
         };
-        self.link.forget(self.place);
-        if self.has_slot {
-            self.link.vitals().give_slot_back();
+        if let Some(vitals) = &self.slot {
+            vitals.give_slot_back();
         }
-        // Last, because it may run code of others.
+        // Last, because it may run code of others, whose panic is not to keep the rest of a group from its end.
         if let Some(waker) = waker {
-            waker.wake();
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 
@@ -72,13 +63,7 @@ impl Call {
     }
 }
 
-impl UserData for Call {
-    fn data(&self) -> &[u8] {
-        self.events.as_ref()
-    }
-}
-
-/// Waits for the end of a packet. Dropped, the packet goes on.
+/// Waits for the end of a call. Dropped, the call goes on.
 pub(super) struct Answering(Arc<Call>);
 
 impl Answering {

@@ -137,7 +137,8 @@ fn check(addresses: &[SocketAddr]) -> Result<(), ConnectError> {
 fn started(settings: &TigerBeetleSettings, clock: Clock) -> Result<Session, ConnectError> {
     let vitals = Arc::new(Vitals::new(clock, settings.in_flight_max));
     let now = vitals.now();
-    let client = Client::start(settings.cluster_id, &settings.addresses, &vitals);
+    let runtime = Handle::current();
+    let client = Client::start(settings.cluster_id, &settings.addresses, &vitals, &runtime);
     let client = client.map_err(|error| ConnectError::Client(error.to_string()))?;
     Ok(Session {
         vitals,
@@ -146,7 +147,7 @@ fn started(settings: &TigerBeetleSettings, clock: Clock) -> Result<Session, Conn
         cluster_id: settings.cluster_id,
         addresses: settings.addresses.clone(),
         deadline: settings.deadline,
-        runtime: Handle::current(),
+        runtime,
     })
 }
 

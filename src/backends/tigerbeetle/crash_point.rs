@@ -1,5 +1,5 @@
-//! Where a test lets the process die: `TOLLGATE_CRASH_AT=before:N` aborts it before the N-th packet that creates
-//! accounts or transfers is sent, `after:N` when the answer to that packet has arrived. Nothing without the feature
+//! Where a test lets the process die: `TOLLGATE_CRASH_AT=before:N` aborts it before the N-th call that creates
+//! accounts or transfers is sent, `after:N` when the answer to that call has arrived. Nothing without the feature
 //! `crash-points`.
 
 #[cfg(feature = "crash-points")]
@@ -10,7 +10,7 @@ use std::sync::{
 
 use tigerbeetle_unofficial::core::OperationKind;
 
-/// A packet that changes something, or none.
+/// A call that changes something, or none.
 #[derive(Clone, Copy)]
 pub(super) struct Change {
     /// Its place among those of this process; `None` if it only asks.

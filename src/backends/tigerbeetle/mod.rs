@@ -4,6 +4,7 @@
 //! what is done, over `books`; `chart`, `ids`, `definition_log`, `lease`, `ticks` say what it looks like in the
 //! cluster; `session` and what it needs is the way there.
 
+mod again;
 mod answer;
 mod away;
 mod books;
@@ -31,7 +32,9 @@ mod limit;
 mod limit_table;
 mod limits;
 mod line;
+mod link;
 mod opening;
+mod outbox;
 mod packet;
 mod recovery;
 mod refusing;

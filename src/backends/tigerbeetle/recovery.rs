@@ -89,7 +89,7 @@ impl Session {
     }
 
     fn rebuild(&self) {
-        let started = Client::start(self.cluster_id, &self.addresses, &self.vitals);
+        let started = Client::start(self.cluster_id, &self.addresses, &self.vitals, &self.runtime);
         let error = started.map(|client| self.replace(client)).err();
         if let Some(error) = &error {
             self.vitals.explain(&format!("a new client could not be started: {error}"));

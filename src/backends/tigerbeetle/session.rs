@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytemuck::{AnyBitPattern, NoUninit};
 use tigerbeetle_unofficial::core::OperationKind;
 use tigerbeetle_unofficial::error::{CreateAccountErrorKind, CreateTransferErrorKind};
+use tigerbeetle_unofficial::transfer::Flags;
 use tigerbeetle_unofficial::{Account, QueryFilter, Transfer, account};
 use tokio::runtime::Handle;
 
@@ -15,6 +16,7 @@ use super::answer::{Answer, SessionError, account_failures, decoded, transfer_fa
 use super::call::Answering;
 use super::client::Client;
 use super::crash_point::Change;
+use super::link::Link;
 use super::recovery::Recovery;
 use super::vitals::Vitals;
 use crate::backends::{Health, SessionStatus};
@@ -25,8 +27,8 @@ pub type Failures<Kind> = Vec<(usize, Kind)>;
 
 /// A connection to a cluster that survives its clients. Cheap to share; every method may be called from any thread.
 ///
-/// What a method asks for is sent at the call, in one packet, and belongs to the call: it goes on if the future is
-/// dropped. The future ends when the cluster answers or the client is replaced; deadlines are put around it by
+/// What a method asks for is handed over at the call, and belongs to it: it goes on if the future is dropped. The
+/// future ends when the cluster answers or the client is replaced; deadlines are put around it by
 /// [`within_deadline`](super::within_deadline). Somebody has to [`tick`](Self::tick) it.
 pub struct Session {
     pub(super) vitals: Arc<Vitals>,
@@ -57,13 +59,21 @@ impl Session {
         async move { failed.await.map(|answer| answer.map(account_failures)) }
     }
 
-    /// Creates transfers; the answer names those that failed, by their place.
+    /// Creates transfers, in one packet with those of others; the answer names those that failed, by their place.
+    ///
+    /// # Panics
+    /// If the last one is linked to the next, or one is imported: others would be drawn in.
     pub fn create_transfers(
         &self,
         transfers: Vec<Transfer>,
     ) -> impl Future<Output = Result<Answer<Failures<CreateTransferErrorKind>>, SessionError>> + Send + 'static + use<>
     {
-        let failed = self.ask(OperationKind::CreateTransfers, transfers);
+        assert!(transfers.last().is_none_or(|last| !last.flags().contains(Flags::LINKED)), "a chain must have an end");
+        let is_imported = |transfer: &Transfer| transfer.flags().contains(Flags::IMPORTED);
+        assert!(!transfers.iter().any(is_imported), "all transfers of a packet are imported, or none");
+        let is_empty = transfers.is_empty();
+        let send = |link: &Arc<Link>, slot| link.create_transfers(transfers, slot);
+        let failed = answered(self.send(OperationKind::CreateTransfers, is_empty, send));
         async move { failed.await.map(|answer| answer.map(transfer_failures)) }
     }
 
@@ -152,7 +162,7 @@ impl Session {
 
     /// Asks for what costs the cluster least, even while it is away and whatever is in flight.
     pub(super) fn probe(&self) -> Result<Answering, SessionError> {
-        self.with_client(|client| client.send(OperationKind::LookupAccounts, vec![1_u128], None))
+        Ok(self.link()?.ask(OperationKind::LookupAccounts, vec![1_u128], None))
     }
 
     fn ask<T, R>(
@@ -164,41 +174,57 @@ impl Session {
         T: NoUninit + Send,
         R: AnyBitPattern + NoUninit + Send,
     {
-        // The cluster is not asked for nothing.
-        let sent = if events.is_empty() { Err(self.cluster_ns()) } else { Ok(self.send(operation, events)) };
-        async move {
-            match sent {
-                Ok(sent) => {
-                    let (answering, change) = sent?;
-                    let answer = answering.await?;
-                    change.is_answered();
-                    Ok(decoded(answer))
-                }
-                Err(cluster_ns) => Ok(Answer { value: Vec::new(), cluster_ns }),
-            }
-        }
+        let is_empty = events.is_empty();
+        answered(self.send(operation, is_empty, move |link, slot| link.ask(operation, events, Some(slot))))
     }
 
-    fn send<T>(&self, operation: OperationKind, events: Vec<T>) -> Result<(Answering, Change), SessionError>
-    where
-        T: NoUninit + Send,
-    {
+    /// The cluster is not asked for nothing.
+    fn send(
+        &self,
+        operation: OperationKind,
+        is_empty: bool,
+        send: impl FnOnce(&Arc<Link>, Arc<Vitals>) -> Answering,
+    ) -> Result<Sent, SessionError> {
+        if is_empty {
+            return Ok(Sent::Nothing { cluster_ns: self.cluster_ns() });
+        }
         if let Some(why) = self.vitals.why_away() {
             return Err(SessionError::Away(why));
         }
-        let slot = self.vitals.take_slot().ok_or(SessionError::Overloaded)?;
+        if !self.vitals.take_slot() {
+            return Err(SessionError::Overloaded);
+        }
         let change = Change::about_to_be_sent(operation);
-        let sent = self.with_client(|client| client.send(operation, events, Some(slot)));
-        sent.map(|answering| (answering, change)).inspect_err(|_| self.vitals.give_slot_back())
+        let link = self.link().inspect_err(|_| self.vitals.give_slot_back())?;
+        Ok(Sent::Call(send(&link, Arc::clone(&self.vitals)), change))
     }
 
-    /// Holds the client only while a packet is handed over.
-    fn with_client<T>(&self, use_it: impl FnOnce(&Client) -> T) -> Result<T, SessionError> {
-        let client = self.client();
-        client.as_ref().map(use_it).ok_or_else(|| SessionError::Away("the session was closed".to_owned()))
+    /// The way to the client. Nothing is sent while the client is locked.
+    fn link(&self) -> Result<Arc<Link>, SessionError> {
+        let link = self.client().as_ref().map(Client::link);
+        link.ok_or_else(|| SessionError::Away("the session was closed".to_owned()))
     }
 
     pub(super) fn client(&self) -> RwLockReadGuard<'_, Option<Client>> {
         self.client.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was sent.
+enum Sent {
+    Call(Answering, Change),
+    Nothing { cluster_ns: u64 },
+}
+
+async fn answered<R: AnyBitPattern + NoUninit>(
+    sent: Result<Sent, SessionError>,
+) -> Result<Answer<Vec<R>>, SessionError> {
+    match sent? {
+        Sent::Call(answering, change) => {
+            let answer = answering.await?;
+            change.is_answered();
+            Ok(decoded(answer))
+        }
+        Sent::Nothing { cluster_ns } => Ok(Answer { value: Vec::new(), cluster_ns }),
     }
 }

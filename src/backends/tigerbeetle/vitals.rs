@@ -9,7 +9,7 @@ use crate::backends::SessionStatus;
 use crate::clock::Clock;
 use crate::policy::Moment;
 
-/// Shared by a session, its clients and their packets.
+/// Shared by a session, its clients and their calls.
 pub(super) struct Vitals {
     clock: Clock,
     in_flight: AtomicU64,
@@ -51,14 +51,13 @@ impl Vitals {
         self.clock.now()
     }
 
-    /// A slot, if one is free; its number is that of the slots taken before.
-    pub(super) fn take_slot(&self) -> Option<u64> {
-        let taken = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        if taken < self.in_flight_max {
-            return Some(taken);
+    /// Takes a slot, if one is free.
+    pub(super) fn take_slot(&self) -> bool {
+        let is_free = self.in_flight.fetch_add(1, Ordering::Relaxed) < self.in_flight_max;
+        if !is_free {
+            self.give_slot_back();
         }
-        self.give_slot_back();
-        None
+        is_free
     }
 
     pub(super) fn give_slot_back(&self) {

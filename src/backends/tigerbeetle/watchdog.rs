@@ -45,7 +45,7 @@ pub(super) struct Seen {
     pub(super) now: Moment,
     /// Answers so far.
     pub(super) heard: u64,
-    /// Whether a packet is without an answer.
+    /// Whether a call is without an answer, sent or not.
     pub(super) is_waiting: bool,
     pub(super) is_away: bool,
     /// Whether the library takes no more packets.

@@ -82,15 +82,19 @@ async fn what_is_dropped_after_its_runtime_is_sent() {
     let dropped = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let session = runtime.block_on(connect(&addresses));
-        let asking = Arc::clone(&session);
-        let work = async move { asking.create_transfers(vec![transfer(ledger, 10)]).await };
-        let unpolled = within_deadline(&session, work, |_| ());
+        // One is sent at once, and the others with its answer.
+        let unpolled = [10, 11, 12].map(|number| {
+            let asking = Arc::clone(&session);
+            let work = async move { asking.create_transfers(vec![transfer(ledger, number)]).await };
+            within_deadline(&session, work, |_| ())
+        });
         drop(runtime);
         drop(unpolled);
         until(|| session.status().in_flight == 0);
     });
     tokio::task::spawn_blocking(move || dropped.join().expect("no panic")).await.expect("no panic");
-    assert_eq!(session.lookup_transfers(vec![id(ledger, 10)]).await.unwrap().value.len(), 1);
+    let ids = [10, 11, 12].map(|number| id(ledger, number));
+    assert_eq!(session.lookup_transfers(ids.to_vec()).await.unwrap().value.len(), 3);
 }
 
 /// Without a runtime.
