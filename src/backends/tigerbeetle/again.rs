@@ -6,7 +6,7 @@ use std::thread;
 use super::link::Link;
 use super::outbox::Turn;
 
-/// Begins when it is dropped, which is when all are woken.
+/// A turn that has begun. Dropped, when all are woken or that failed, it puts the turn's end behind them.
 pub(super) struct Again {
     link: Arc<Link>,
     turn: Turn,
@@ -39,11 +39,11 @@ impl End {
 impl Drop for End {
     fn drop(&mut self) {
         let Some((link, turn)) = self.0.take() else { return };
+        let waiting = Arc::clone(&link);
         // Not here: this may be the library's own thread, which must not send.
-        let mut end = Self(Some((Arc::clone(&link), turn)));
         let thread = thread::Builder::new().name("tigerbeetle-turn".to_owned());
-        if thread.spawn(move || end.come()).is_err() {
-            link.lose_waiting();
+        if thread.spawn(move || link.end_turn(turn)).is_err() {
+            waiting.lose_waiting();
         }
     }
 }

@@ -2,6 +2,7 @@
 //! [`Answers`], which owns nothing: after an eviction that thread may outlive the client, and everything it needs
 //! travels with its packet.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::UNIX_EPOCH;
@@ -41,7 +42,7 @@ pub(super) struct Link {
     is_over: AtomicBool,
 }
 
-/// What is in a packet: the events of some calls, and how many are each one's.
+/// What is in a packet: the events of some calls, and how many are each one's, if there is more than one.
 pub(super) struct Parcel {
     link: Arc<Link>,
     place: usize,
@@ -153,20 +154,24 @@ impl Link {
             && matches!(error.kind(), SendErrorKind::TooMuchData)
             && 1 < parcel.calls.len()
         {
-            self.forget(parcel);
             let events = bytemuck::pod_collect_to_vec(parcel.data());
             let turn = self.outbox().too_large(Group { events, calls: parcel.calls.clone() });
-            drop(Again::new(self, turn));
-            return;
+            let again = Again::new(self, turn);
+            self.forget(parcel);
+            return drop(again);
         }
-        // Begins before anybody is told, who may come back at once, and is given when all are.
+        // The turn begins before anybody is told, who may come back at once; its end is put behind them.
         let turn = if parcel.is_group { self.outbox().answered() } else { None };
         let again = turn.map(|turn| Again::new(self, turn));
-        match outcome {
+        // Whoever reads what is logged may panic.
+        let told = catch_unwind(AssertUnwindSafe(|| match outcome {
             Ok(reply) => self.answered(parcel, reply),
             Err(error) => self.refused(parcel, error),
+        }));
+        if told.is_err() {
+            parcel.end(&SessionError::Lost("its answer could not be told".to_owned()));
         }
-        self.forget(parcel); // Last: what goes wrong before that leaves its calls to whoever replaces the client.
+        self.forget(parcel);
         drop(again);
     }
 

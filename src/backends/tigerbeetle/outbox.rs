@@ -90,12 +90,15 @@ impl<C, E> Outbox<C, E> {
                 self.phase = Phase::Idle;
                 self.take()
             }
-            _ => None, // All who were expected came, and what waited has gone.
+            _ => None, // It is over: what waited has gone.
         }
     }
 
-    /// Who waits; they are never sent.
+    /// Who waits; they are never sent. A turn is over then.
     pub(super) fn take_all(&mut self) -> Vec<C> {
+        if let Phase::Gathering { .. } = self.phase {
+            self.phase = Phase::Idle;
+        }
         self.waiting.events.clear();
         self.waiting.calls.drain(..).map(|(call, _)| call).collect()
     }
@@ -213,6 +216,8 @@ mod tests {
         let turn = outbox.answered().expect("one waits");
         assert_eq!(outbox.take_all(), [6]);
         assert_eq!(outbox.end_turn(turn), None);
+        assert_eq!(add(&mut outbox, 7, 2), Some(vec![7]), "nobody waits for those who were given up");
+        assert_eq!((outbox.take_all(), outbox.answered()), (vec![], None));
     }
 
     proptest! {

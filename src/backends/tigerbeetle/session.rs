@@ -29,7 +29,8 @@ pub type Failures<Kind> = Vec<(usize, Kind)>;
 ///
 /// What a method asks for is handed over at the call, and belongs to it: it goes on if the future is dropped. The
 /// future ends when the cluster answers or the client is replaced; deadlines are put around it by
-/// [`within_deadline`](super::within_deadline). Somebody has to [`tick`](Self::tick) it.
+/// [`within_deadline`](super::within_deadline). Somebody has to [`tick`](Self::tick) it, and to run the
+/// runtime in which it began.
 pub struct Session {
     pub(super) vitals: Arc<Vitals>,
     /// `None` once the session is closed.
@@ -38,7 +39,7 @@ pub struct Session {
     pub(super) cluster_id: u128,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) deadline: Duration,
-    /// The runtime that was there at the start: where timers run and what is left of a call goes on.
+    /// The runtime that was there at the start: where timers run, what is left of a call goes on, and what waits is sent.
     pub(super) runtime: Handle,
 }
 
