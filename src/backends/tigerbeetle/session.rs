@@ -29,8 +29,8 @@ pub type Failures<Kind> = Vec<(usize, Kind)>;
 ///
 /// What a method asks for is handed over at the call, and belongs to it: it goes on if the future is dropped. The
 /// future ends when the cluster answers or the client is replaced; deadlines are put around it by
-/// [`within_deadline`](super::within_deadline). Somebody has to [`tick`](Self::tick) it, and to run the
-/// runtime in which it began.
+/// [`within_deadline`](super::within_deadline). Somebody has to [`tick`](Self::tick) it, and to run the runtime in
+/// which it began.
 pub struct Session {
     pub(super) vitals: Arc<Vitals>,
     /// `None` once the session is closed.
@@ -39,7 +39,7 @@ pub struct Session {
     pub(super) cluster_id: u128,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) deadline: Duration,
-    /// The runtime that was there at the start: where timers run, what is left of a call goes on, and what waits is sent.
+    /// The runtime that was there at the start: where timers run, what is left of a call goes on, what waits is sent.
     pub(super) runtime: Handle,
 }
 
