@@ -43,6 +43,7 @@ const TIMEOUTS_SECONDS: [u32; 4] = [WINDOW_SECONDS, WINDOW_SECONDS, CONCURRENCY_
 const PLENTY: u64 = 1 << 50;
 
 const ONE: Load = Load { callers: 1, each: 200 };
+const FEW: Load = Load { callers: 8, each: 100 };
 const MANY: [Load; 3] =
     [Load { callers: 64, each: 32 }, Load { callers: 256, each: 16 }, Load { callers: 1_024, each: 8 }];
 const CONNECTIONS: Load = Load { callers: 32, each: 50 };
@@ -123,6 +124,7 @@ fn main() {
         let sides = Sides::start(options, Cluster::start(1, PRODUCTION));
         heading(options, "The books in TigerBeetle, one replica: reserve over 4 keys");
         sides.compare(ONE, Work::Reserve, "reserve", "≤ 1.15");
+        sides.compare(FEW, Work::Reserve, "reserve", "");
         MANY.into_iter().for_each(|load| sides.compare(load, Work::Reserve, "reserve", "≥ 0.9"));
         heading(options, "The same, with the completion after it");
         sides.compare(ONE, Work::Pair, "reserve + complete", "");

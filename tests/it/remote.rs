@@ -46,21 +46,23 @@ fn wait_in_line(tollgate: &Tollgate, ms: u64) -> JoinHandle<Result<Lease, Box<Re
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_keeps_its_place_while_the_ledger_is_away() {
-    let (remote, tollgate) = start().await;
-    let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it fits");
-    let waiting = wait_in_line(&tollgate, 600_000);
-    sleep_ms(1_000).await;
-    remote.set(Line::Away);
-    // Its timer is due when the hold ends by itself, and finds nobody.
-    sleep_ms(65_000).await;
-    assert!(!waiting.is_finished() && tollgate.waiting() == 1);
-    remote.set(Line::Up);
-    let back = tollgate.now();
-    let lease = waiting.await.expect("no panic").expect("it is its turn");
-    let took = tollgate.now().since(back);
-    assert!(took <= Duration::from_millis(600), "{took:?}");
-    drop((held, lease));
+async fn who_waits_keeps_its_place_while_the_ledger_is_away_or_full() {
+    for line in [Line::Away, Line::Full] {
+        let (remote, tollgate) = start().await;
+        let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it fits");
+        let waiting = wait_in_line(&tollgate, 600_000);
+        sleep_ms(1_000).await;
+        remote.set(line);
+        // Its timer is due when the hold ends by itself, and finds nobody.
+        sleep_ms(65_000).await;
+        assert!(!waiting.is_finished() && tollgate.waiting() == 1, "{line:?}");
+        remote.set(Line::Up);
+        let back = tollgate.now();
+        let lease = waiting.await.expect("no panic").expect("it is its turn");
+        let took = tollgate.now().since(back);
+        assert!(took <= Duration::from_millis(600), "{line:?}: {took:?}");
+        drop((held, lease));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,6 +92,25 @@ async fn who_leaves_the_line_leaves_no_grant_behind_that_was_lost() {
     waiting.abort();
     // The first word of it is lost too.
     remote.set(Line::Away);
+    sleep_ms(100).await;
+    remote.set(Line::Up);
+    sleep_ms(500).await;
+    assert_eq!(available(&remote, "slot").await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_was_lost_is_given_back_though_the_ledger_was_full_since() {
+    let (remote, tollgate) = start().await;
+    let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it fits");
+    let waiting = wait_in_line(&tollgate, 600_000);
+    sleep_ms(1_000).await;
+    remote.set(Line::Deaf);
+    drop(held);
+    sleep_ms(50).await;
+    assert_eq!(available(&remote, "slot").await, 0, "it was granted, and does not know");
+    remote.set(Line::Full);
+    sleep_ms(1_000).await;
+    waiting.abort();
     sleep_ms(100).await;
     remote.set(Line::Up);
     sleep_ms(500).await;

@@ -32,7 +32,7 @@ const REPORT_RETRY: Duration = Duration::from_secs(1);
 /// How long until a ledger that did not say how the limit stands is asked again.
 const SETTLE_RETRY: Duration = Duration::from_secs(1);
 
-/// How long until a ledger that did not answer is asked again for the one in front.
+/// How long until a ledger that did not answer, or is full, is asked again for the one in front.
 const LEDGER_RETRY_MS: RangeInclusive<u64> = 100..=500;
 
 /// What the actor of one limit can be asked.
@@ -195,8 +195,8 @@ impl RateLimiterState {
                     self.wake_line(&stopping);
                     continue;
                 }
-                // A ledger that is away for a moment costs nobody a place in line.
-                Err(refusal) if matches!(refusal.reason, Reason::BackendError(_)) => {
+                // A ledger that is away or full for a moment costs nobody a place in line.
+                Err(refusal) if matches!(refusal.reason, Reason::BackendError(_) | Reason::Overloaded) => {
                     return Some(self.look_again_in(Duration::from_millis(fastrand::u64(LEDGER_RETRY_MS))));
                 }
                 Err(refusal) => Err(refusal),

@@ -29,10 +29,14 @@ impl Wanted {
         match backend.reserve(&self.request) {
             Reply::Now(answer) => answer,
             Reply::Later(answer) => {
-                self.is_in_doubt.store(true, Ordering::Release);
+                let was_in_doubt = self.is_in_doubt.swap(true, Ordering::AcqRel);
                 let answer = answer.await;
-                let is_known = !matches!(&answer, Err(refusal) if matches!(refusal.reason, Reason::BackendError(_)));
-                self.is_in_doubt.store(!is_known, Ordering::Release);
+                let is_in_doubt = match answer.as_ref().err().map(|refusal| &refusal.reason) {
+                    Some(Reason::BackendError(_)) => true,
+                    Some(Reason::Overloaded) => was_in_doubt, // It did not look.
+                    _ => false,
+                };
+                self.is_in_doubt.store(is_in_doubt, Ordering::Release);
                 answer
             }
         }

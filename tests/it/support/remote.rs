@@ -26,6 +26,8 @@ pub(crate) enum Line {
     Away,
     /// It is done, and the caller learns that nobody knows.
     Deaf,
+    /// Too much is on its way: reservations are refused, of all else nobody knows.
+    Full,
 }
 
 /// The line to a ledger, in the hands of a test.
@@ -77,7 +79,7 @@ impl Remote {
 
     fn ask<T: Unknown>(&self, act: impl FnOnce(&MemoryLedger) -> Reply<T>) -> Reply<T> {
         let answer = match self.line() {
-            Line::Away => T::unknown(),
+            Line::Away | Line::Full => T::unknown(),
             line => {
                 let Reply::Now(answer) = act(self.far()) else { panic!("memory answers at once") };
                 if line == Line::Deaf { T::unknown() } else { answer }
@@ -143,6 +145,10 @@ impl Backend for Remote {
     }
 
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
+        if self.line() == Line::Full {
+            let refusal = Refusal::overloaded(Duration::from_secs(1));
+            return Reply::Later(Box::pin(async { Err(Box::new(refusal)) }));
+        }
         let Reply::Later(answer) = self.ask(|far| far.reserve(request)) else { unreachable!("it is always later") };
         let never_ran = Complete { lease_id: request.lease_id, actuals: request.amounts.zeroed() };
         let unheard = Unheard((self.line() == Line::Up).then(|| (Arc::clone(self.far()), never_ran)));
@@ -208,7 +214,7 @@ impl Backend for Remote {
 
     fn health(&self) -> Health {
         match self.line() {
-            Line::Up => Health::Up,
+            Line::Up | Line::Full => Health::Up,
             Line::Away | Line::Deaf => Health::Down(away()),
         }
     }

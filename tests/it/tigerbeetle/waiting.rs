@@ -98,3 +98,41 @@ async fn a_dropped_reservation_leaves_nothing_held() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_keeps_its_place_while_all_slots_of_the_ledger_are_taken() {
+    const LINES: usize = 16;
+    let shared = Server::shared().await;
+    within(120, async {
+        let names: Vec<_> = (0..LINES).map(|n| format!("c{n}")).collect();
+        let limits: Vec<_> = names.iter().map(|name| concurrency(name, 1, 600)).collect();
+        let there = start(&shared.settings(), &limits).await;
+        let narrow = TigerBeetleSettings { in_flight_max: 1, deadline: A_WHILE, ..shared.settings() };
+        let here = start(&narrow, &limits).await;
+        let (mut held, mut waiting) = (Vec::new(), Vec::new());
+        for name in &names {
+            held.push(there.reserve(request(&[(name, 1)])).await.expect("there is room"));
+            // Who comes while the slot is taken is refused; who stands in line is not.
+            let caller = loop {
+                let (waiter, wanted) = (here.clone(), request(&[(name, 1)]));
+                let caller = tokio::spawn(async move { waiter.acquire(wanted, Wait::at_most(A_WHILE)).await });
+                until(20, "it stands in line or is refused", async || {
+                    caller.is_finished() || waiting.len() < here.waiting()
+                })
+                .await;
+                if !caller.is_finished() {
+                    break caller;
+                }
+                assert_eq!(caller.await.expect("no panic").expect_err("taken").reason, Reason::Overloaded);
+            };
+            waiting.push(caller);
+        }
+        for lease in held {
+            lease.complete(Amounts::default()).await.expect("a live lease");
+        }
+        for caller in waiting {
+            caller.await.expect("no panic").expect("its turn");
+        }
+    })
+    .await;
+}
