@@ -9,6 +9,7 @@ mod decide;
 mod finish;
 mod limiters;
 mod mailbox;
+mod observer;
 mod permits;
 mod registry;
 mod root;

@@ -11,6 +11,7 @@ use super::breakers::Breakers;
 use super::finish::DISCLAIMERS_MAX;
 use super::limiters::Limiters;
 use super::mailbox::Mailbox;
+use super::observer::Told;
 use super::permits::Permits;
 use super::registry::{self, RegistryMessage, Store};
 use super::root::RootMessage;
@@ -34,7 +35,7 @@ pub(crate) struct Runtime {
     pub(crate) breakers: Breakers,
     pub(crate) store: Arc<Store>,
     pub(crate) root: Mailbox<RootMessage>,
-    pub(crate) registry: Mailbox<RegistryMessage>,
+    pub(crate) registry: Arc<Mailbox<RegistryMessage>>,
     pub(crate) backend_actor: Mailbox<BackendMessage>,
     #[cfg(feature = "server")]
     pub(crate) api: Mailbox<super::api::ApiMessage>,
@@ -62,7 +63,9 @@ impl Runtime {
         let clock = Clock::start();
         let permits = Mutex::new(Permits::new(settings.memory.max_leases));
         let limiters = Arc::new(Limiters::new(&name, settings.clone()));
-        let observer: Arc<dyn Observer> = Arc::<Limiters>::clone(&limiters);
+        let registry = Arc::new(Mailbox::new(format!("{name}/registry"), registry::QUEUE_MAX));
+        let observer: Arc<dyn Observer> =
+            Arc::new(Told { limiters: Arc::clone(&limiters), registry: Arc::clone(&registry) });
         let backend = match own {
             Some(make) => make(clock.clone(), observer),
             None => backends::open(&settings, clock.clone(), observer).await?,
@@ -76,7 +79,7 @@ impl Runtime {
             settings,
             store,
             root: Mailbox::new(format!("{name}/root"), 64),
-            registry: Mailbox::new(format!("{name}/registry"), registry::QUEUE_MAX),
+            registry,
             backend_actor: Mailbox::new(format!("{name}/backend"), backend::QUEUE_MAX),
             #[cfg(feature = "server")]
             api: Mailbox::new(format!("{name}/api"), 64),

@@ -78,10 +78,15 @@ impl From<BackendError> for LeaseError {
     }
 }
 
-/// Told by a backend when a watched limit may have room again. Called outside every lock; must not block.
+/// Told by a backend what nobody asked for. Called outside every lock; must not block.
 pub trait Observer: Send + Sync + 'static {
-    /// Capacity of `key` was freed, its decrease was applied, or it is gone.
+    /// Capacity of the watched limit `key` was freed, its decrease was applied, or it is gone.
     fn capacity_freed(&self, key: &Key);
+
+    /// Another server changed or deleted this definition; to apply the own one again tells which is in force.
+    fn changed_elsewhere(&self, pattern: &KeyPattern) {
+        let _ = pattern;
+    }
 }
 
 /// A ledger. Every method may be called from any task; none of them blocks.

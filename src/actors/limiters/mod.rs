@@ -20,7 +20,6 @@ pub(super) use wanted::Wanted;
 
 use super::mailbox::{CallError, Mailbox};
 use super::status::ActorStatus;
-use crate::backends::Observer;
 use crate::config::Settings;
 use crate::policy::{Key, Moment};
 use rate_limiter::Limiter;
@@ -152,11 +151,5 @@ impl Limiters {
             && self.lines.retire_if_empty(key, || {
                 self.table.write().expect("only inserts and removes").remove(key);
             })
-    }
-}
-
-impl Observer for Limiters {
-    fn capacity_freed(&self, key: &Key) {
-        self.wake(key);
     }
 }

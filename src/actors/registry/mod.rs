@@ -3,7 +3,8 @@
 //! Parent: root. Restarts: yes, with backoff; it then brings the ledger up to date with the store. What the ledger does
 //! not take, because it is away, is tried again until it does.
 //! Lost on restart: queued messages, whose callers learn so at once. A change that was being saved is saved or not.
-//! Bound: [`QUEUE_MAX`] messages, taken in the mailbox. Talks to: the ledger, and the limiters (cast).
+//! Bound: [`QUEUE_MAX`] messages, taken in the mailbox. Talks to: the ledger, which also tells it what other servers
+//! change, and the limiters (cast).
 
 mod catalog;
 mod error;
@@ -50,6 +51,8 @@ pub enum RegistryMessage {
     Delete(KeyPattern, RpcReplyPort<Result<Option<Entry>, RegistryError>>),
     /// The limit's pending decrease may have been applied.
     DecreaseApplied(KeyPattern),
+    /// Another server changed or deleted this definition: the ledger is asked how the one that is saved stands.
+    ChangedElsewhere(KeyPattern),
     /// Try again what the ledger has not taken; it sends this to itself.
     CatchUp,
 }
@@ -104,6 +107,12 @@ impl Actor for Registry {
             RegistryMessage::List(reply) => drop(reply.send(runtime.store.entries())),
             RegistryMessage::Delete(pattern, reply) => drop(reply.send(ledger::delete(&runtime, pattern).await)),
             RegistryMessage::DecreaseApplied(pattern) => ledger::confirm(&runtime, &pattern).await,
+            RegistryMessage::ChangedElsewhere(pattern) => {
+                if runtime.store.find(&pattern).is_some() {
+                    let caught_up = ledger::catch_up(&runtime, vec![pattern]).await;
+                    state.try_again_later(&myself, caught_up);
+                }
+            }
             RegistryMessage::CatchUp => {
                 state.disarm();
                 let caught_up = ledger::catch_up(&runtime, runtime.store.due(ledger::AT_ONCE_MAX)).await;

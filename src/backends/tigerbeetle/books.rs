@@ -13,7 +13,7 @@ use tigerbeetle_unofficial::{QueryFilter, Transfer, account};
 use super::answer::SessionError;
 use super::chart::{Chart, link};
 use super::counting::Counts;
-use super::definition_log::Wanted;
+use super::definition_log::PARTS_MAX;
 use super::ending::Ending;
 use super::forerunner::Forerunner;
 use super::lease::Maker;
@@ -21,6 +21,7 @@ use super::leases::Leases;
 use super::limit::{Limit, Terms};
 use super::limits::Limits;
 use super::session::Session;
+use super::template::Elsewhere;
 use crate::backends::{BackendError, Observer};
 use crate::clock::Clock;
 use crate::config::{Settings, TigerBeetleSettings};
@@ -32,9 +33,6 @@ const ATTEMPTS_MAX: usize = 100_000;
 
 /// The most transfers of one call, which are in one packet: a development server takes 253.
 pub(super) const PACKET_MAX: usize = 200;
-
-/// As many transfers has an entry of a log at most.
-const ENTRY_PARTS_MAX: u32 = 3;
 
 /// The most limits that are looked at for debts of other servers in one go.
 const REPAYING_MAX: usize = 1_000;
@@ -80,8 +78,8 @@ pub(super) struct Books {
     pub(super) forerunner: Mutex<Forerunner>,
     /// Limits that were used since it was last looked whether they owe something.
     pub(super) repaying: Mutex<Vec<Arc<Limit>>>,
-    /// Templates of which other servers made newer ones.
-    newer_templates: Mutex<HashMap<KeyPattern, Wanted>>,
+    /// Templates that other servers changed or deleted.
+    templates_elsewhere: Mutex<HashMap<KeyPattern, Elsewhere>>,
     is_closed: AtomicBool,
     /// The next attempt of reservations whose earlier ones failed: their ids are burned.
     attempts: Mutex<ExpiringTable<LeaseId, Attempts>>,
@@ -109,7 +107,7 @@ impl Books {
             detached: Arc::default(),
             forerunner: Mutex::default(),
             repaying: Mutex::default(),
-            newer_templates: Mutex::default(),
+            templates_elsewhere: Mutex::default(),
             is_closed: AtomicBool::new(false),
             attempts: Mutex::new(ExpiringTable::new(ATTEMPT_MEMORY, ATTEMPTS_MAX)),
         }
@@ -150,7 +148,7 @@ impl Books {
 
     /// The last transfers of a limit's log, the last one first. The leases of clients cannot get in there.
     pub(super) async fn last_entries(&self, key: u128) -> Result<Vec<Transfer>, Trouble> {
-        let mut filter = account::Filter::new(self.chart.log, ENTRY_PARTS_MAX);
+        let mut filter = account::Filter::new(self.chart.log, PARTS_MAX);
         filter.set_flags(account::FilterFlags::CREDITS | account::FilterFlags::REVERSED);
         filter.as_raw_mut().user_data_128 = key;
         Ok(self.session.account_transfers(filter).await?.value)
@@ -213,8 +211,8 @@ impl Books {
         }
     }
 
-    pub(super) fn newer_templates(&self) -> MutexGuard<'_, HashMap<KeyPattern, Wanted>> {
-        self.newer_templates.lock().expect("nothing under this lock panics but a broken invariant")
+    pub(super) fn templates_elsewhere(&self) -> MutexGuard<'_, HashMap<KeyPattern, Elsewhere>> {
+        self.templates_elsewhere.lock().expect("nothing under this lock panics but a broken invariant")
     }
 
     /// From now on nothing waits for the cluster any more.

@@ -43,11 +43,11 @@ pub(super) enum Code {
     Lowering = 3,
     /// It was deleted.
     Retired = 4,
-    /// The second half of an entry, which tells the kind and its periods.
+    /// The second part of an entry, which tells the kind and its periods.
     RollingRule = 5,
     ConcurrencyRule = 6,
     BucketRule = 7,
-    /// The third part: the capacity until it is lowered.
+    /// The fourth part: the capacity until it is lowered.
     InForce = 8,
     /// Capacity given to a limit or taken from it.
     Capacity = 9,
@@ -72,10 +72,12 @@ pub(super) enum Code {
     Guard = 29,
     /// A hold of nothing that expires before those of leases.
     Forerunner = 30,
+    /// The third part of an entry: how the limit treats what does not fit.
+    Manner = 31,
 }
 
 impl Code {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::Begin,
         Self::Change,
         Self::Lowering,
@@ -99,6 +101,7 @@ impl Code {
         Self::Guard,
         Self::InForce,
         Self::Forerunner,
+        Self::Manner,
     ];
 
     /// Whether such a hold is charged to its limit.

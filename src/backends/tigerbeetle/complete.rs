@@ -187,7 +187,7 @@ impl Books {
             if rest != 0 {
                 let mut state = limit.lock();
                 state.counters.overage = state.counters.overage.saturating_add(rest);
-                state.owes |= terms.overage == Overage::Repay;
+                state.owes |= terms.overage() == Overage::Repay;
                 drop(state);
                 self.limits.count(&limit.key, |family| {
                     family.counters.overage = family.counters.overage.saturating_add(rest);

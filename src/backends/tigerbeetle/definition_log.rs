@@ -1,13 +1,41 @@
 //! The log of one limit: who defined what, in the ledger itself. Each entry has the number after the last one in its
-//! id, so that of two servers that write one, one finds it there and reads again. An entry is a chain of two or three
-//! transfers: what shall be in force, the rule of its kind, and while a decrease waits the capacity that still is.
+//! id, so that of two servers that write one, one finds it there and reads again. An entry is a chain of three or four
+//! transfers: what shall be in force, the rule of its kind, its manner, and while a decrease waits the capacity that
+//! still is.
 
 use std::num::NonZeroU64;
 
 use tigerbeetle_unofficial::Transfer;
 
 use super::chart::{Chart, Code};
-use crate::policy::{Kind, Seconds};
+use crate::policy::{Kind, Mode, Overage, Seconds};
+
+/// As many transfers has an entry at most.
+pub(super) const PARTS_MAX: u32 = 4;
+
+/// How a limit treats what does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Manner {
+    pub(super) mode: Mode,
+    pub(super) overage: Overage,
+}
+
+impl Manner {
+    const MODES: [Mode; 2] = [Mode::Enforce, Mode::Shadow];
+    const OVERAGES: [Overage; 3] = [Overage::Deny, Overage::Debt, Overage::Repay];
+
+    fn all() -> impl Iterator<Item = Self> {
+        Self::MODES.into_iter().flat_map(|mode| Self::OVERAGES.map(|overage| Self { mode, overage }))
+    }
+
+    fn number(self) -> u64 {
+        Self::all().zip(0..).find_map(|(manner, number)| (manner == self).then_some(number)).expect("one of all")
+    }
+
+    fn numbered(number: u64) -> Option<Self> {
+        Self::all().nth(usize::try_from(number).ok()?)
+    }
+}
 
 /// What the last entry says of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +47,7 @@ pub(super) struct Standing {
     /// Of the definition that the entry is from.
     pub(super) version: u64,
     pub(super) kind: Kind,
+    pub(super) manner: Manner,
     /// The capacity it shall have.
     pub(super) wanted: NonZeroU64,
     /// The capacity it has.
@@ -34,7 +63,8 @@ impl Standing {
 
     /// What the last entry says.
     pub(super) fn wanted(&self) -> Wanted {
-        Wanted { kind: self.kind, capacity: self.wanted, version: self.version, is_exact: true }
+        let Self { kind, manner, wanted: capacity, version, .. } = *self;
+        Wanted { kind, manner, capacity, version, is_exact: true }
     }
 }
 
@@ -42,6 +72,7 @@ impl Standing {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) kind: Kind,
+    pub(super) manner: Manner,
     pub(super) capacity: NonZeroU64,
     pub(super) version: u64,
     /// Of one limit by itself: older than its deletion it stays deleted. What a template says of its instances holds
@@ -82,27 +113,30 @@ pub(super) fn read(transfers: &[Transfer]) -> Found {
         return Found::Nothing { seq: 0, deleted_version: None };
     };
     let parts = transfers.iter().take_while(|transfer| transfer.user_data_32() == seq);
-    let (mut head, mut rule, mut in_force) = (None, None, None);
+    let (mut head, mut rule, mut manner, mut in_force) = (None, None, None, None);
     for part in parts {
         match Code::of(part) {
             Some(Code::Retired) => return Found::Nothing { seq, deleted_version: Some(part.user_data_64()) },
             Some(code @ (Code::Begin | Code::Change | Code::Lowering)) => head = Some((code, part)),
+            Some(Code::Manner) => manner = Manner::numbered(part.user_data_64()),
             Some(Code::InForce) => in_force = capacity_of(part),
             Some(code) => rule = kind_of(code, part).map(|kind| (kind, (part.user_data_64() >> 32) as u32)),
             None => {}
         }
     }
-    let (Some((code, head)), Some((kind, generation))) = (head, rule) else { return Found::Garbled };
+    let (Some((code, head)), Some((kind, generation)), Some(manner)) = (head, rule, manner) else {
+        return Found::Garbled;
+    };
     let wanted = capacity_of(head);
     let capacity = if code == Code::Lowering { in_force } else { wanted };
     let (Some(wanted), Some(capacity)) = (wanted, capacity) else { return Found::Garbled };
     let (version, since_ns) = (head.user_data_64(), head.as_raw().timestamp);
-    Found::Limit(Standing { seq, generation, version, kind, wanted, capacity, since_ns })
+    Found::Limit(Standing { seq, generation, version, kind, manner, wanted, capacity, since_ns })
 }
 
 /// What has to be written so that this is in force. Of two with one version the first stays.
 pub(super) fn next_step(found: &Found, wanted: &Wanted) -> Step {
-    let Wanted { kind, capacity, version, is_exact } = *wanted;
+    let Wanted { kind, manner, capacity, version, is_exact } = *wanted;
     let standing = match found {
         Found::Limit(standing) => standing,
         Found::Nothing { deleted_version: Some(deleted), .. } if is_exact && version <= *deleted => {
@@ -111,7 +145,7 @@ pub(super) fn next_step(found: &Found, wanted: &Wanted) -> Step {
         Found::Nothing { seq, .. } => return Step::Begin { seq: seq + 1 },
         Found::Garbled => unreachable!("nothing is written to a log that is not understood"),
     };
-    let is_same = standing.kind == kind && standing.wanted == capacity;
+    let is_same = (standing.kind, standing.manner, standing.wanted) == (kind, manner, capacity);
     if is_same && version == standing.version {
         return Step::Keep;
     }
@@ -144,7 +178,7 @@ pub(super) enum Entry {
 impl Chart {
     /// The transfers of an entry.
     pub(super) fn entry(&self, key: u128, seq: u32, entry: Entry, wanted: &Wanted) -> Vec<Transfer> {
-        let Wanted { kind, capacity, version, .. } = *wanted;
+        let Wanted { kind, manner, capacity, version, .. } = *wanted;
         let record = |part, code, amount: Option<NonZeroU64>, user_data_64| {
             let id = self.ids.entry(part, key, seq);
             let amount = amount.map_or(0, |amount| u128::from(amount.get()));
@@ -166,6 +200,7 @@ impl Chart {
         let mut transfers = vec![
             record("entry", code, Some(capacity), version),
             record("rule", rule, amount, u64::from(generation) << 32 | period.get()),
+            record("manner", Code::Manner, None, manner.number()),
         ];
         if in_force.is_some() {
             transfers.push(record("in force", Code::InForce, in_force, 0));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::backends::tigerbeetle::lease::Maker;
-use crate::policy::{Definition, DefinitionFields, SECONDS_MAX};
+use crate::policy::{Definition, DefinitionFields, Mode, SECONDS_MAX};
 
 const KEY: u128 = 77;
 
@@ -28,7 +28,8 @@ fn definition(kind: &str, capacity: u64, period: u64) -> Definition {
 }
 
 fn wanted(definition: &Definition, version: u64) -> Wanted {
-    Wanted { kind: definition.kind, capacity: definition.capacity, version, is_exact: true }
+    let Definition { kind, capacity, mode, overage, .. } = *definition;
+    Wanted { kind, manner: Manner { mode, overage }, capacity, version, is_exact: true }
 }
 
 fn step(found: &Found, definition: &Definition, version: u64) -> Step {
@@ -44,7 +45,7 @@ fn log(entries: &[(Option<Entry>, &Definition, u64)]) -> Vec<Transfer> {
     });
     let mut written: Vec<_> = written.collect();
     written.reverse();
-    written.truncate(3);
+    written.truncate(PARTS_MAX as usize);
     written
 }
 
@@ -58,7 +59,8 @@ fn the_last_entry_says_what_is_in_force_and_what_is_wanted() {
     let bucket = definition("token_bucket", 8, 9);
     assert_eq!(read(&[]), Found::Nothing { seq: 0, deleted_version: None });
     let (wanted, generation) = (capacity(10), 1);
-    let begun = Standing { seq: 1, generation, version: 4, kind: ten.kind, wanted, capacity: wanted, since_ns: 0 };
+    let (kind, manner) = (ten.kind, Manner { mode: ten.mode, overage: ten.overage });
+    let begun = Standing { seq: 1, generation, version: 4, kind, manner, wanted, capacity: wanted, since_ns: 0 };
     let begin = (Some(Entry::Begin), &ten, 4);
     assert_eq!(read(&log(&[begin])), Found::Limit(begun));
     let waiting = Entry::Lowering { generation, capacity: capacity(10) };
@@ -76,10 +78,25 @@ fn the_last_entry_says_what_is_in_force_and_what_is_wanted() {
 }
 
 #[test]
+fn every_manner_is_read_as_it_was_written() {
+    let ten = definition("rolling", 10, 60);
+    for manner in Manner::all() {
+        let definition = Definition { mode: manner.mode, overage: manner.overage, ..ten.clone() };
+        let Found::Limit(standing) = read(&log(&[(Some(Entry::Begin), &definition, 4)])) else { panic!("a limit") };
+        assert_eq!(standing.manner, manner);
+    }
+    assert_eq!((Manner::all().count(), Manner::numbered(6)), (6, None));
+    let shadow = Definition { mode: Mode::Shadow, ..ten.clone() };
+    let found = read(&log(&[(Some(Entry::Begin), &ten, 4)]));
+    assert_eq!(step(&found, &shadow, 4), Step::Superseded { version: 4 }, "the first of two with one version stays");
+    assert_eq!(step(&found, &shadow, 5), Step::Change { seq: 2, raise: 0 });
+}
+
+#[test]
 fn half_an_entry_is_none() {
     let ten = definition("rolling", 10, 60);
     let waiting = Entry::Lowering { generation: 1, capacity: capacity(20) };
-    for missing in 0..3 {
+    for missing in 0..4 {
         let mut transfers = log(&[(Some(waiting), &ten, 1)]);
         transfers.remove(missing);
         assert_eq!(read(&transfers), Found::Garbled, "without {missing}");

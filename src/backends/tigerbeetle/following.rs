@@ -8,6 +8,7 @@ use std::time::Duration;
 use tigerbeetle_unofficial::{Transfer, account};
 
 use super::books::{Books, PACKET_MAX, Trouble};
+use super::chart::Code;
 use super::counting::Counts;
 use super::definition_log::is_entry;
 use super::limit::{Limit, Terms};
@@ -102,28 +103,41 @@ impl Books {
             filter.as_raw_mut().timestamp_min = follower.log_read_to_ns.load(Ordering::Relaxed) + 1;
             let entries = self.session.account_transfers(filter).await?.value;
             let Some(last) = entries.last() else { return Ok(()) };
-            follower.log_read_to_ns.store(last.as_raw().timestamp, Ordering::Relaxed);
             for entry in entries.iter().filter(|entry| is_entry(entry)) {
-                let Some(limit) = self.limits.with_hash(entry.user_data_128()) else {
-                    self.follow_template_entry(entry).await?;
-                    continue;
-                };
-                let mut state = limit.lock();
-                let is_news = state.newest_seq < entry.user_data_32();
-                state.newest_seq = state.newest_seq.max(entry.user_data_32());
-                drop(state);
-                if is_news {
-                    limit.close();
-                    self.tell_freed(&limit);
+                match self.limits.with_hash(entry.user_data_128()) {
+                    Some(limit) => self.follow_entry(&limit, entry),
+                    None => match self.follow_template_entry(entry).await {
+                        // Nobody understands it, however often it is read.
+                        Err(Trouble::Fault(problem)) => tracing::warn!(problem, "an entry of the log is left out"),
+                        followed => followed?,
+                    },
                 }
             }
+            // Only now: what could not be followed is read again.
+            follower.log_read_to_ns.store(last.as_raw().timestamp, Ordering::Relaxed);
             if entries.len() < PACKET_MAX {
                 return Ok(());
             }
         }
     }
 
-    /// A template that another server made newer holds for what comes of it here too.
+    fn follow_entry(&self, limit: &Limit, entry: &Transfer) {
+        let mut state = limit.lock();
+        let is_news = state.newest_seq < entry.user_data_32();
+        state.newest_seq = state.newest_seq.max(entry.user_data_32());
+        let pattern = state.registered.definition.pattern.clone();
+        drop(state);
+        if !is_news {
+            return;
+        }
+        limit.close();
+        self.tell_freed(limit);
+        if !pattern.is_template() {
+            self.observer.changed_elsewhere(&pattern);
+        }
+    }
+
+    /// A template that another server made newer or deleted holds for what comes of it here too.
     async fn follow_template_entry(&self, entry: &Transfer) -> Result<(), Trouble> {
         let is_it = |registered: &Registered| {
             let pattern = &registered.definition.pattern;
@@ -131,8 +145,13 @@ impl Books {
         };
         let definitions = self.limits.families(|family| Arc::clone(&family.registered));
         let Some(registered) = definitions.into_iter().find(|registered| is_it(registered)) else { return Ok(()) };
-        if registered.version < entry.user_data_64() && self.bring_template_up_to_date(&registered).await?.is_some() {
-            self.limits.close_all_of(&registered.definition.pattern);
+        // A deletion has the version of what it deletes.
+        let is_deleted = Code::of(entry) == Some(Code::Retired) && registered.version == entry.user_data_64();
+        let is_news = is_deleted || registered.version < entry.user_data_64();
+        if is_news && self.bring_template_up_to_date(&registered).await?.is_some() {
+            let pattern = &registered.definition.pattern;
+            self.limits.close_all_of(pattern);
+            self.observer.changed_elsewhere(pattern);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::chart::{Chart, LimitAccounts};
 use super::definition_log::Standing;
 use super::ticks::Ticks;
 use crate::backends::Registered;
-use crate::policy::{Counters, Definition, Key, Kind, LimitState, Mode, Moment, Overage, Restraints, retry_after};
+use crate::policy::{Counters, Key, Kind, LimitState, Mode, Moment, Overage, Restraints, retry_after};
 
 /// How long it is known of a limit whether it owes something: other servers may make it owe.
 const DEBT_KNOWN: Duration = Duration::from_secs(2);
@@ -58,8 +58,6 @@ pub(super) struct Rules {
     pub(super) accounts: LimitAccounts,
     pub(super) standing: Standing,
     pub(super) ticks: Option<Ticks>,
-    pub(super) mode: Mode,
-    pub(super) overage: Overage,
 }
 
 /// All that a request needs to know of an open limit: its rules, and how things are just now.
@@ -109,7 +107,7 @@ impl Limit {
         state.used_at = now;
         state.restraints.expire(now);
         let rules = state.rules_under(self.hash, standing, chart);
-        let owes = state.owes || (rules.overage == Overage::Repay && DEBT_KNOWN < now.since(state.looked_at));
+        let owes = state.owes || (standing.manner.overage == Overage::Repay && DEBT_KNOWN < now.since(state.looked_at));
         let (paused_until, withheld) = (state.restraints.paused_until(now), state.restraints.withheld());
         Terms { rules, owes, paused_until, withheld }
     }
@@ -164,16 +162,13 @@ impl Limit {
 
 impl State {
     fn rules_under(&mut self, hash: u128, standing: Standing, chart: &Chart) -> Arc<Rules> {
-        let Definition { mode, overage, .. } = self.registered.definition;
         let accounts = match &self.rules {
-            Some(known) if (known.standing, known.mode, known.overage) == (standing, mode, overage) => {
-                return Arc::clone(known);
-            }
+            Some(known) if known.standing == standing => return Arc::clone(known),
             Some(known) if known.standing.generation == standing.generation => known.accounts,
             _ => chart.accounts_of(hash, standing.generation),
         };
         let ticks = Ticks::new(standing.kind, standing.wanted.get(), standing.since_ns);
-        let rules = Arc::new(Rules { hash, accounts, standing, ticks, mode, overage });
+        let rules = Arc::new(Rules { hash, accounts, standing, ticks });
         Arc::clone(self.rules.insert(rules))
     }
 }
@@ -188,7 +183,11 @@ impl Deref for Terms {
 
 impl Terms {
     pub(super) fn enforces(&self) -> bool {
-        self.mode == Mode::Enforce
+        self.standing.manner.mode == Mode::Enforce
+    }
+
+    pub(super) fn overage(&self) -> Overage {
+        self.standing.manner.overage
     }
 
     pub(super) fn state(&self) -> LimitState {

@@ -46,11 +46,11 @@ impl Books {
     }
 
     async fn reconcile(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
-        let mut burned = 0;
+        let (mut burned, mut is_template_sure) = (0, false);
         for _ in 0..TRIES {
             let found = self.read_log(limit.hash).await?;
             let registered = limit.registered();
-            let wanted = self.wanted(&registered);
+            let wanted = self.wanted(&registered)?;
             let entered = match (next_step(&found, &wanted), found) {
                 (Step::Keep, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
                     return Ok((self.opened(limit, standing), None));
@@ -64,6 +64,14 @@ impl Books {
                 }
                 (Step::Keep | Step::Superseded { .. }, Found::Limit(_)) => continue, // There is a newer entry by now.
                 (Step::Superseded { version }, _) => return Err(Trouble::Deleted { version }),
+                // Its template may have been deleted, and this server not know yet.
+                (Step::Begin { .. }, Found::Nothing { deleted_version: Some(_), .. })
+                    if !wanted.is_exact && !is_template_sure =>
+                {
+                    self.bring_template_up_to_date(&registered).await?;
+                    is_template_sure = true;
+                    continue;
+                }
                 (Step::Begin { seq }, found) => self.begin(limit.hash, seq + burned, &found, &wanted).await?,
                 (Step::Change { seq, raise }, Found::Limit(standing)) => {
                     self.change(limit, standing, seq + burned, &wanted, raise).await?
@@ -84,6 +92,17 @@ impl Books {
             burned = if entered == Entered::Burned { burned + 1 } else { 0 };
         }
         Err(Trouble::Fault(format!("the definition of `{}` changes faster than it can be put in force", limit.key)))
+    }
+
+    /// The same for a limit that is in the ledger already; makes none.
+    pub(super) async fn open_if_there(&self, limit: &Limit) -> Result<Option<Terms>, Trouble> {
+        let found = self.read_log(limit.hash).await?;
+        let wanted = self.wanted(&limit.registered())?;
+        match (next_step(&found, &wanted), found) {
+            (Step::Superseded { version }, Found::Nothing { .. }) => Err(Trouble::Deleted { version }),
+            (_, Found::Nothing { .. }) => Ok(None),
+            _ => self.open(limit).await.map(Some),
+        }
     }
 
     /// What the ledger knows of a limit that this server need not have; changes nothing.

@@ -35,7 +35,7 @@ enum Outcome {
     Short(Member),
 }
 
-fn refuse(reason: Reason) -> Box<Refusal> {
+pub(super) fn refuse(reason: Reason) -> Box<Refusal> {
     Box::new(Refusal::permanent(reason))
 }
 
@@ -62,7 +62,7 @@ impl Books {
         let granted = self.attempts(request, &mut lines, give_up_at, is_unknown).await?;
         for line in &lines {
             line.limit.admitted();
-            if line.terms().overage == Overage::Repay || line.terms().owes {
+            if line.terms().overage() == Overage::Repay || line.terms().owes {
                 self.look_for_debt_later(&line.limit);
             }
         }

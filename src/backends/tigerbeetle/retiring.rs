@@ -49,6 +49,11 @@ impl Retiring {
 
     /// Writes what is still to be written. What was not done stays for the next time.
     pub(super) async fn carry_out(&self, books: &Books, pattern: &KeyPattern) -> Result<(), Trouble> {
+        let version = self.lock().get(pattern).map(|(version, _)| *version);
+        if let Some(version) = version.filter(|_| pattern.is_template()) {
+            // First: of its limits other servers make none anew then.
+            books.retire(books.chart.ids.pattern(pattern), version, false).await?;
+        }
         loop {
             let next = self
                 .lock()
@@ -56,9 +61,6 @@ impl Retiring {
                 .map(|(version, limits)| (*version, limits.iter().take(AT_ONCE_MAX).cloned().collect::<Vec<_>>()));
             let Some((version, limits)) = next else { return Ok(()) };
             if limits.is_empty() {
-                if pattern.is_template() {
-                    books.retire(books.chart.ids.pattern(pattern), version, false).await?;
-                }
                 self.forget(pattern);
                 return Ok(());
             }

@@ -63,7 +63,7 @@ impl Books {
             self.give_back_unused(lease, position, settlement, now_ns, &mut chain);
             self.charge_excess(lease, position, settlement, attempt, &mut chain);
             if let Some((limit, terms)) = &settlement.limit
-                && (limit.lock().owes || (terms.overage == Overage::Repay && settlement.excess() != 0))
+                && (limit.lock().owes || (terms.overage() == Overage::Repay && settlement.excess() != 0))
             {
                 collects.push(self.chart.collect(&terms.accounts, self.unix_ms()));
             }
@@ -127,12 +127,12 @@ impl Books {
         let LimitAccounts { limit, owed, debt, spent } = terms.accounts;
         // The id of a try that failed for want of room is burned.
         let part = |part: &str| self.chart.ids.part(lease.id, &format!("{part}:{attempt}"), settlement.hold.transfer);
-        let charged = match terms.overage {
+        let charged = match terms.overage() {
             Overage::Repay => excess,
             Overage::Debt | Overage::Deny => fitting,
         };
         if rest != 0 {
-            match terms.overage {
+            match terms.overage() {
                 Overage::Repay => {
                     chain.push(self.chart.posted(part("overage"), Code::Overage, owed, limit, rest.into()))
                 }

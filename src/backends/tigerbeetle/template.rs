@@ -2,10 +2,17 @@
 //! limits of both.
 
 use super::books::{Books, Trouble};
-use super::definition_log::{Entry, Found, Step, Wanted, next_step};
+use super::definition_log::{Entry, Found, Manner, Step, Wanted, next_step};
 use super::opening::{Entered, TRIES, entered};
 use crate::backends::Registered;
 use crate::policy::{Definition, KeyPattern};
+
+/// What another server made of a template that this one has in an older version.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Elsewhere {
+    Newer(Wanted),
+    Deleted { version: u64 },
+}
 
 impl Books {
     /// Writes a template to the ledger, where it has a log and no account; says which newer version is there, if any.
@@ -21,8 +28,11 @@ impl Books {
                     return Ok(None);
                 }
                 (Step::Superseded { version }, found) => {
-                    let newer = if let Found::Limit(standing) = found { Some(standing.wanted()) } else { None };
-                    self.follow_template(pattern, newer);
+                    let elsewhere = match found {
+                        Found::Limit(standing) => Elsewhere::Newer(standing.wanted()),
+                        Found::Nothing { .. } | Found::Garbled => Elsewhere::Deleted { version },
+                    };
+                    self.follow_template(pattern, Some(elsewhere));
                     return Ok(Some(version));
                 }
                 (Step::Begin { seq }, _) => (seq, Entry::Begin),
@@ -39,17 +49,23 @@ impl Books {
     }
 
     /// What is to be in force for limits of this definition: where another server has a newer template, that one.
-    pub(super) fn wanted(&self, registered: &Registered) -> Wanted {
+    pub(super) fn wanted(&self, registered: &Registered) -> Result<Wanted, Trouble> {
         let own = own(registered);
-        let newer = self.newer_templates().get(&registered.definition.pattern).copied();
-        let is_of_kind = |newer: &Wanted| newer.kind.name() == own.kind.name() && own.version <= newer.version;
-        newer.filter(is_of_kind).map_or(own, |newer| Wanted { is_exact: false, ..newer })
+        match self.templates_elsewhere().get(&registered.definition.pattern) {
+            Some(Elsewhere::Deleted { version }) if own.version <= *version => {
+                Err(Trouble::Deleted { version: *version })
+            }
+            Some(Elsewhere::Newer(newer)) if newer.kind.name() == own.kind.name() && own.version <= newer.version => {
+                Ok(Wanted { is_exact: false, ..*newer })
+            }
+            _ => Ok(own),
+        }
     }
 
-    fn follow_template(&self, pattern: &KeyPattern, newer: Option<Wanted>) {
-        let mut templates = self.newer_templates();
-        match newer {
-            Some(newer) => drop(templates.insert(pattern.clone(), newer)),
+    fn follow_template(&self, pattern: &KeyPattern, elsewhere: Option<Elsewhere>) {
+        let mut templates = self.templates_elsewhere();
+        match elsewhere {
+            Some(elsewhere) => drop(templates.insert(pattern.clone(), elsewhere)),
             None => drop(templates.remove(pattern)),
         }
     }
@@ -57,6 +73,7 @@ impl Books {
 
 /// What a definition of this server says.
 fn own(registered: &Registered) -> Wanted {
-    let Definition { kind, capacity, ref pattern, .. } = registered.definition;
-    Wanted { kind, capacity, version: registered.version, is_exact: !pattern.is_template() }
+    let Definition { kind, capacity, mode, overage, ref pattern, .. } = registered.definition;
+    let (manner, version) = (Manner { mode, overage }, registered.version);
+    Wanted { kind, manner, capacity, version, is_exact: !pattern.is_template() }
 }

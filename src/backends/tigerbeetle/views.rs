@@ -4,46 +4,53 @@ use std::sync::Arc;
 
 use super::books::{Books, Trouble};
 use super::counting::Counts;
-use super::definition_log::Standing;
+use super::definition_log::{Manner, Standing};
 use super::limit::{Limit, Terms};
 use super::line::Line;
 use super::refusing::Balance;
+use super::reserve::refuse;
 use crate::backends::{DefinitionTotals, Registered, Totals, Usage, UsagePage};
-use crate::policy::{Amounts, Counters, Key, LimitState, Moment, Refusal};
+use crate::policy::{Amounts, Counters, DefinitionFields, Key, LimitState, Moment, Reason, Refusal};
+
+/// How a limit stands in the ledger.
+enum Stands {
+    Open(Terms),
+    /// Nobody has used it yet.
+    Unused,
+    /// Another server deleted it.
+    Deleted,
+}
 
 impl Books {
     /// Answers as a reservation would, and charges nothing.
     pub(super) async fn peek(&self, amounts: &Amounts) -> Result<(), Box<Refusal>> {
-        let lines: Vec<Line> = self.lines(amounts, false, self.clock.now()).await?;
-        let refusal = async {
-            for line in &lines {
-                self.look(&line.limit).await?;
-            }
-            let now = self.clock.now();
-            let lines: Vec<_> =
-                lines.into_iter().map(|line| Line { terms: line.limit.terms(&self.chart, now), ..line }).collect();
-            self.explain(&lines).await
-        };
-        match refusal.await {
+        let mut lines: Vec<Line> = self.lines(amounts, false, self.clock.now()).await?;
+        for line in &mut lines {
+            line.terms = match self.look(&line.limit).await.map_err(|trouble| trouble.refusal(&self.settings))? {
+                Stands::Open(terms) => Some(terms),
+                Stands::Unused => None,
+                Stands::Deleted => return Err(refuse(Reason::UnknownLimitKey(line.limit.key.clone()))),
+            };
+        }
+        match self.explain(&lines).await {
             Ok(None) => Ok(()),
             Ok(Some(refusal)) => Err(Box::new(refusal)),
             Err(trouble) => Err(trouble.refusal(&self.settings)),
         }
     }
 
-    /// Learns how a limit stands in the ledger, if it is there; makes nothing.
-    async fn look(&self, limit: &Limit) -> Result<(), Trouble> {
-        let now = self.clock.now();
-        if let Some(terms) = limit.terms(&self.chart, now) {
-            if terms.standing.is_decreasing() {
-                self.settle_decrease(limit).await?;
-            }
-            return Ok(());
+    /// Learns how a limit stands; makes nothing.
+    async fn look(&self, limit: &Limit) -> Result<Stands, Trouble> {
+        let known = match limit.terms(&self.chart, self.clock.now()) {
+            Some(terms) if terms.standing.is_decreasing() => self.settle_decrease(limit).await.map(Some),
+            Some(terms) => Ok(Some(terms)),
+            None => self.open_if_there(limit).await,
+        };
+        match known {
+            Ok(terms) => Ok(terms.map_or(Stands::Unused, Stands::Open)),
+            Err(Trouble::Deleted { .. }) => Ok(Stands::Deleted),
+            Err(trouble) => Err(trouble),
         }
-        if self.standing(limit.hash).await?.is_some() {
-            self.bring_up_to_date(limit).await?;
-        }
-        Ok(())
     }
 
     pub(super) async fn usage(&self, key: &Key) -> Result<Option<Usage>, Trouble> {
@@ -56,10 +63,14 @@ impl Books {
                 Ok(limit) => limit,
                 Err(_) => return Ok(Some(unused(key, &registered))),
             },
+            None if self.wanted(&registered).is_err() => return Ok(Some(deleted(key, &registered))),
             None => return Ok(Some(unused(key, &registered))),
         };
-        self.look(&limit).await?;
-        let Some(terms) = limit.terms(&self.chart, self.clock.now()) else { return Ok(Some(unused(key, &registered))) };
+        let terms = match self.look(&limit).await? {
+            Stands::Open(terms) => terms,
+            Stands::Unused => return Ok(Some(unused(key, &registered))),
+            Stands::Deleted => return Ok(Some(deleted(key, &registered))),
+        };
         let balances = self.balances(&[(Arc::clone(&limit), terms.clone())]).await?;
         Ok(Some(self.view(&limit, &terms, &balances[0])))
     }
@@ -69,10 +80,10 @@ impl Books {
         let (mut known, mut limits) = (Vec::new(), Vec::new());
         for key in &keys {
             let Some(limit) = self.limits.existing(key) else { continue };
-            self.look(&limit).await?;
-            match limit.terms(&self.chart, self.clock.now()) {
-                Some(terms) => known.push((limit, terms)),
-                None => limits.push(unused(key, &limit.registered())),
+            match self.look(&limit).await? {
+                Stands::Open(terms) => known.push((limit, terms)),
+                Stands::Unused => limits.push(unused(key, &limit.registered())),
+                Stands::Deleted => limits.push(deleted(key, &limit.registered())),
             }
         }
         let balances = self.balances(&known).await?;
@@ -103,14 +114,22 @@ impl Books {
         let now = self.clock.now();
         let registered = limit.registered();
         let counters = limit.lock().counters;
-        let Standing { capacity, .. } = terms.standing;
+        let Standing { capacity, manner: Manner { mode, overage }, .. } = terms.standing;
         let paused_until = terms.paused_until.filter(|until| now < *until);
         let available = balance.free.saturating_sub(terms.withheld);
         let debt = balance.owed + balance.debt;
         let state = terms.state();
         let (capacity, withheld) = (capacity.get(), terms.withheld);
-        Usage { capacity, available, withheld, paused_until, debt, state, counters, ..unused(&limit.key, &registered) }
+        let unused = unused(&limit.key, &registered);
+        // What is in force, which another server may have defined.
+        let definition = DefinitionFields { mode, overage, ..unused.definition };
+        Usage { definition, capacity, available, withheld, paused_until, debt, state, counters, ..unused }
     }
+}
+
+/// A limit that another server deleted: nothing of it can be reserved.
+fn deleted(key: &Key, registered: &Registered) -> Usage {
+    Usage { available: 0, ..unused(key, registered) }
 }
 
 /// A limit that nobody has used yet.

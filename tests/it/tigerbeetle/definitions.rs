@@ -1,11 +1,13 @@
 //! Definitions and debts that several servers have a hand in.
 
+use tollgate::Tollgate;
 use tollgate::backends::{Applied, Backend};
-use tollgate::policy::{DefinitionFields, LimitState, Overage, Reason};
+use tollgate::config::{BackendSettings, Settings};
+use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage, Reason};
 
 use super::sharing::group;
 use crate::support::tigerbeetle::Server;
-use crate::support::{concurrency, pattern, request, rolling, sleep_ms, until, within};
+use crate::support::{self, concurrency, pattern, request, rolling, sleep_ms, until, within};
 
 const ACTIVE: Applied = Applied::InForce(LimitState::Active);
 
@@ -41,6 +43,93 @@ async fn the_newer_template_holds_for_the_instances_of_all_servers() {
         assert_eq!(one.put(concurrency("t:{x}", 3, 600), 8).await, ACTIVE);
         while other.reserve(&request(&[("t:a", 1)])).await.is_err() {}
         assert_eq!(other.usage("t:a").await.capacity, 3);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_template_is_unknown_to_every_server_and_nothing_is_granted_twice() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other, late] = group(&shared.settings()).await;
+        for member in [&one, &other] {
+            assert_eq!(member.put(concurrency("t:{x}", 2, 600), 5).await, ACTIVE);
+        }
+        other.grant(&[("t:a", 1)]).await;
+        one.grant(&[("t:a", 1)]).await;
+        other.grant(&[("t:b", 2)]).await;
+        one.ledger.remove(&pattern("t:{x}"), 5).get().await.expect("the ledger answers");
+        // `b` is an instance that only the other server knows.
+        for key in ["t:a", "t:b"] {
+            let refused = async || other.reserve(&request(&[(key, 1)])).await.expect_err("never granted anew").reason;
+            while !matches!(refused().await, Reason::UnknownLimitKey(_)) {}
+            let peeked = other.ledger.peek(&request(&[(key, 1)]).amounts).get().await.expect_err("as a reservation");
+            assert_eq!(peeked.reason, Reason::UnknownLimitKey(support::key(key)));
+            assert_eq!(other.available(key).await, 0);
+        }
+        assert_eq!(other.available("t:new").await, 0);
+        for member in [&other, &late] {
+            let superseded = Applied::Superseded { version: 5 };
+            assert_eq!(member.put(concurrency("t:{x}", 2, 600), 5).await, superseded, "a restart knows too");
+            let refused = member.reserve(&request(&[("t:new", 1)])).await.expect_err("there is no such limit");
+            assert_eq!(refused.reason, Reason::UnknownLimitKey(support::key("t:new")));
+        }
+        assert_eq!(late.put(concurrency("t:{x}", 2, 600), 6).await, ACTIVE, "put again it begins anew, for all");
+        late.grant(&[("t:a", 2)]).await;
+        until(20, "the other server follows", async || other.reserve(&request(&[("t:c", 1)])).await.is_ok()).await;
+        assert_eq!(other.reserve(&request(&[("t:a", 1)])).await.expect_err("2 of 2").reason, Reason::Denied);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_newer_definition_says_what_becomes_of_what_does_not_fit() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [newer, older] = group(&shared.settings()).await;
+        let with = |key, mode, overage| DefinitionFields { mode, overage, ..concurrency(key, 1, 600) };
+        for key in ["c", "t:{x}"] {
+            assert_eq!(newer.put(with(key, Mode::Enforce, Overage::Repay), 8).await, ACTIVE);
+            let superseded = Applied::Superseded { version: 8 };
+            assert_eq!(older.put(with(key, Mode::Shadow, Overage::Deny), 5).await, superseded);
+        }
+        for key in ["c", "t:a"] {
+            newer.grant(&[(key, 1)]).await;
+            let refused = older.reserve(&request(&[(key, 1)])).await.expect_err("it is enforced everywhere");
+            assert_eq!(refused.reason, Reason::Denied);
+            let shown = older.usage(key).await.definition;
+            assert_eq!((shown.mode, shown.overage), (Mode::Enforce, Overage::Repay), "{key}");
+        }
+        assert_eq!(older.put(with("c", Mode::Shadow, Overage::Deny), 9).await, ACTIVE);
+        until(20, "the other server follows", async || newer.reserve(&request(&[("c", 1)])).await.is_ok()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_running_shows_that_another_one_changed_or_deleted_a_definition() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [newer] = group(&shared.settings()).await;
+        let backend = BackendSettings::TigerBeetle(shared.settings());
+        let builder = Tollgate::builder().settings(Settings { backend, ..Settings::default() });
+        let keys = ["changed", "changed:{x}", "deleted", "deleted:{x}"];
+        let builder = keys.iter().fold(builder, |builder, key| builder.limit_fields(concurrency(key, 1, 600)));
+        let older = builder.start().await.expect("a Tollgate");
+        let entry = async |key: &str| older.limit(&pattern(key)).await.expect("it answers").expect("it is saved");
+        for key in keys {
+            let version = entry(key).await.version;
+            assert_eq!(newer.put(concurrency(key, 1, 600), version).await, ACTIVE);
+            assert_eq!(entry(key).await.superseded_by_version, None);
+            let superseding = if key.starts_with("changed") {
+                assert_eq!(newer.put(concurrency(key, 3, 600), 70).await, ACTIVE);
+                70
+            } else {
+                newer.ledger.remove(&pattern(key), version).get().await.expect("the ledger answers");
+                version
+            };
+            until(20, key, async || entry(key).await.superseded_by_version == Some(superseding)).await;
+        }
     })
     .await;
 }
