@@ -1,5 +1,6 @@
 //! What needs a real TigerBeetle.
 
+mod away;
 mod bad_days;
 mod control;
 mod definitions;

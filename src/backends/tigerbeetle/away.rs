@@ -10,8 +10,8 @@ use crate::backends::{Backend, LeaseView, Observer, Registered, Reply, SessionSt
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::policy::{
-    Complete, Definition, Grant, Key, KeyPattern, Kind, LeaseError, LeaseId, Mode, Moment, Reason, Refusal, Renew,
-    Reserve, Restraint, WhenUnavailable,
+    Amounts, Complete, Definition, Grant, Key, KeyPattern, Kind, LeaseError, LeaseId, Mode, Moment, Reason, Refusal,
+    Renew, Reserve, Restraint, WhenUnavailable,
 };
 
 /// The policies in force, and this server's own shares.
@@ -46,28 +46,21 @@ impl Away {
 
     /// Decides without the ledger, which is away because of `why`.
     pub(super) fn reserve(&self, request: &Reserve, limits: &Limits, why: &str) -> Result<Grant, Box<Refusal>> {
-        let mut is_share = false;
-        for amount in &request.amounts {
-            let Some(registered) = limits.definition_of(&amount.key) else {
-                return Err(Box::new(Refusal::permanent(Reason::UnknownLimitKey(amount.key.clone()))));
-            };
-            match registered.definition.when_unavailable {
-                WhenUnavailable::Deny => {
-                    self.denied.fetch_add(1, Ordering::Relaxed);
-                    return Err(Box::new(Refusal::permanent(Reason::BackendError(why.to_owned()))));
-                }
-                WhenUnavailable::Allow => {}
-                WhenUnavailable::LocalShare { .. } => is_share = true,
-            }
-        }
-        let answer = now(self.shares.reserve(request));
-        let counter = match (&answer, is_share) {
+        let policy = policy_of(&request.amounts, limits, why);
+        let answer = policy.clone().and_then(|_| now(self.shares.reserve(request)));
+        let counter = match (&answer, policy) {
+            (Err(refusal), _) if matches!(refusal.reason, Reason::UnknownLimitKey(_)) => return answer,
+            (Ok(_), Ok(Policy::Share)) => &self.shared,
+            (Ok(_), _) => &self.allowed,
             (Err(_), _) => &self.denied,
-            (Ok(_), true) => &self.shared,
-            (Ok(_), false) => &self.allowed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         answer
+    }
+
+    /// Answers as a reservation would without the ledger, and charges and counts nothing.
+    pub(super) fn peek(&self, amounts: &Amounts, limits: &Limits, why: &str) -> Result<(), Box<Refusal>> {
+        policy_of(amounts, limits, why).and_then(|_| now(self.shares.peek(amounts)))
     }
 
     /// Whether it ever granted anything.
@@ -114,6 +107,29 @@ impl Away {
             ..status
         }
     }
+}
+
+/// What all limits of a call agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Policy {
+    Allow,
+    /// At least one of them counts.
+    Share,
+}
+
+fn policy_of(amounts: &Amounts, limits: &Limits, why: &str) -> Result<Policy, Box<Refusal>> {
+    let mut policy = Policy::Allow;
+    for amount in amounts {
+        let Some(registered) = limits.definition_of(&amount.key) else {
+            return Err(Box::new(Refusal::permanent(Reason::UnknownLimitKey(amount.key.clone()))));
+        };
+        match registered.definition.when_unavailable {
+            WhenUnavailable::Deny => return Err(Box::new(Refusal::permanent(Reason::BackendError(why.to_owned())))),
+            WhenUnavailable::Allow => {}
+            WhenUnavailable::LocalShare { .. } => policy = Policy::Share,
+        }
+    }
+    Ok(policy)
 }
 
 /// The limit as this server counts it by itself: a part of it, or one that stops nobody. `None` if it grants nothing.

@@ -83,6 +83,14 @@ impl Books {
         swept.is_last
     }
 
+    /// The cluster is away from here, but maybe not from other servers. What they change meanwhile must be known before
+    /// this one goes on: a bucket would be filled by its old rule and by the new one. And who waits is answered by
+    /// what limits do without the cluster.
+    pub(super) fn left_alone(&self) {
+        self.limits.close_buckets();
+        self.limits.watched(LIMITS_MAX).iter().for_each(|limit| self.observer.capacity_freed(&limit.key));
+    }
+
     /// One look at what others did. What goes wrong with one part keeps nobody from the others.
     pub(super) async fn follow(&self, turn: &Turn) {
         let note = |trouble: Trouble| {

@@ -8,6 +8,7 @@ use super::away::Away;
 use super::books::{Books, Trouble};
 use super::detach::within_deadline;
 use super::ledger::TigerBeetleLedger;
+use super::reserve::refuse;
 use super::session::Session;
 use crate::backends::{BackendError, Health, Reply};
 use crate::policy::{Grant, LeaseError, Reason, Refusal, Reserve};
@@ -78,7 +79,14 @@ pub(super) fn reserve(books: &Arc<Books>, away: &Arc<Away>, request: &Reserve) -
     if books.session.is_away()
         && let Health::Down(why) = books.session.health()
     {
-        return Reply::Now(away.reserve(request, &books.limits, &why));
+        // A call that has ended is not made again by a duplicate.
+        let is_over =
+            books.leases.get(request.lease_id).is_some_and(|lease| !lease.is_live(books.session.cluster_ns()));
+        return Reply::Now(if is_over {
+            Err(refuse(Reason::LeaseFinished))
+        } else {
+            away.reserve(request, &books.limits, &why)
+        });
     }
     if away.lease(request.lease_id).is_some_and(|lease| lease.is_live) {
         return Reply::Now(away.again(request)); // It was granted while the cluster was away.

@@ -1,12 +1,11 @@
 //! The backend over a cluster of TigerBeetle: each request within its deadline, each limit's policy while the cluster
 //! is away, and what comes too late given back.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::time::MissedTickBehavior;
 
 use super::away::Away;
 use super::books::{Books, Trouble};
@@ -14,6 +13,7 @@ use super::connect::ConnectError;
 use super::detach::within_deadline;
 use super::following::Follower;
 use super::in_time::reserve;
+use super::keeping_up::keep_up;
 use super::retiring::Retiring;
 use super::session::Session;
 use crate::backends::{
@@ -32,9 +32,6 @@ const DECREASE_RETRY: Duration = Duration::from_millis(250);
 
 /// How long the first accounts may take.
 const FIRST_ACCOUNTS_MAX: Duration = Duration::from_secs(10);
-
-/// How often the session is looked after, and other servers are followed.
-const KEEP_UP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long the end waits for what is on its way.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -150,6 +147,9 @@ impl Backend for TigerBeetleLedger {
     }
 
     fn peek(&self, amounts: &Amounts) -> Reply<Result<(), Box<Refusal>>> {
+        if let Health::Down(why) = self.health() {
+            return Reply::Now(self.away.peek(amounts, &self.books.limits, &why));
+        }
         let (books, amounts) = (Arc::clone(&self.books), amounts.clone());
         let bounded = within_deadline(&self.books.session, async move { books.peek(&amounts).await }, drop);
         let refused = |error: String| Box::new(Refusal::permanent(Reason::BackendError(error)));
@@ -261,24 +261,5 @@ impl Backend for TigerBeetleLedger {
 impl Drop for TigerBeetleLedger {
     fn drop(&mut self) {
         self.books.close();
-    }
-}
-
-/// Looks after the session and follows other servers, until the ledger is gone. A task of its own: nothing that an
-/// actor waits for may keep a lost client from being replaced.
-async fn keep_up(books: Weak<Books>, follower: Follower) {
-    let follower = Arc::new(follower);
-    let mut interval = tokio::time::interval(KEEP_UP_INTERVAL);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        let Some(books) = books.upgrade().filter(|books| !books.is_closed()) else { return };
-        books.session.tick();
-        if !books.session.is_away()
-            && let Some(turn) = follower.begin()
-        {
-            // Beside this loop: it may take as long as the cluster does.
-            tokio::spawn(async move { books.follow(&turn).await });
-        }
     }
 }

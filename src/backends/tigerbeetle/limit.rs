@@ -122,6 +122,11 @@ impl Limit {
         self.lock().standing = None;
     }
 
+    /// Whether it fills by time, as far as is known.
+    pub(super) fn is_bucket(&self) -> bool {
+        self.lock().standing.is_some_and(|standing| matches!(standing.kind, Kind::TokenBucket { .. }))
+    }
+
     /// Whether nobody has seen a later entry of its log than this one.
     pub(super) fn has_newest(&self, seq: u32) -> bool {
         self.lock().newest_seq <= seq

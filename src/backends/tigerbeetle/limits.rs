@@ -137,6 +137,17 @@ impl Limits {
         table.slots.iter().filter(|(_, slot)| slot.family == family).for_each(|(_, slot)| slot.limit.close());
     }
 
+    /// The same for all that fill by time.
+    pub(super) fn close_buckets(&self) {
+        let table = self.read();
+        table
+            .slots
+            .iter()
+            .map(|(_, slot)| &slot.limit)
+            .filter(|limit| limit.is_bucket())
+            .for_each(|limit| limit.close());
+    }
+
     pub(super) fn watch(&self, key: &Key, watched: bool) {
         let mut table = self.write();
         let Some(place) = table.by_key.get(key).copied() else { return };

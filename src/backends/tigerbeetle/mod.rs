@@ -25,6 +25,7 @@ mod following;
 mod forerunner;
 mod ids;
 mod in_time;
+mod keeping_up;
 mod lease;
 mod leases;
 mod ledger;
