@@ -109,6 +109,7 @@ async fn who_waits_keeps_its_place_while_all_slots_of_the_ledger_are_taken() {
         let there = start(&shared.settings(), &limits).await;
         let narrow = TigerBeetleSettings { in_flight_max: 1, deadline: A_WHILE, ..shared.settings() };
         let here = start(&narrow, &limits).await;
+        until(20, "its limits are in force", async || here.status().backend.not_in_force == 0).await;
         let (mut held, mut waiting) = (Vec::new(), Vec::new());
         for name in &names {
             held.push(there.reserve(request(&[(name, 1)])).await.expect("there is room"));
