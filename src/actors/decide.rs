@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{join, join_all};
+
 use super::breakers::Permit;
 use super::finish::Granted;
 use super::limiters::{Wait, Wanted};
 use super::runtime::Runtime;
-use crate::backends::Reply;
+use crate::backends::{Health, Reply};
 use crate::policy::{Amounts, DeniedKey, Grant, Key, LeaseId, Reason, Refusal, Reserve};
 
 impl Runtime {
@@ -44,8 +46,10 @@ impl Runtime {
         }
         if self.limiters.lines.waiting() != 0 {
             let occupied = self.limiters.lines.occupied(&request.amounts, self.clock.now());
-            if !occupied.is_empty() && !self.knows(request).await {
-                return Err(self.refuse_in_line(&request.amounts, occupied).await);
+            if !occupied.is_empty()
+                && let Some(refusal) = self.keep_order(request, occupied).await
+            {
+                return Err(refusal);
             }
         }
         match self.backend.reserve(request) {
@@ -123,26 +127,45 @@ impl Runtime {
 
     /// The answer to a call whose breaker is open, unless another comes before that.
     async fn refuse_at_breaker(&self, request: &Reserve, open: Box<Refusal>) -> Result<Granted, Box<Refusal>> {
-        if self.knows(request).await {
+        let lease = self.backend.lease(request.lease_id).get();
+        let (lease, peeked) = join(lease, self.backend.peek(&request.amounts).get()).await;
+        if let Ok(Some(_)) = lease {
             let grant = self.backend.reserve(request).get().await?;
             return Ok(Granted { grant, permit: None });
         }
-        match self.backend.peek(&request.amounts).get().await {
+        match peeked {
             Err(refusal) if refusal.reason.precedes_breaker() => Err(refusal),
             _ => Err(open),
         }
     }
 
-    /// Whether the request's lease is known: then its own answer comes before any other.
-    async fn knows(&self, request: &Reserve) -> bool {
-        matches!(self.backend.lease(request.lease_id).get().await, Ok(Some(_)))
+    /// The refusal of a call that names keys for which others wait; `None` if it is to be decided all the same.
+    async fn keep_order(&self, request: &Reserve, occupied: Vec<(Key, Duration)>) -> Option<Box<Refusal>> {
+        // A ledger that is away can keep no order in line: what goes on without it is for each limit's policy to say.
+        if self.is_away() {
+            return None;
+        }
+        let lease = self.backend.lease(request.lease_id).get();
+        match join(lease, self.refuse_in_line(&request.amounts, occupied)).await {
+            (Ok(Some(_)), _) => None, // A known lease has an answer of its own, before any other.
+            _ if self.is_away() => None,
+            (Ok(None), refusal) => Some(refusal),
+            (Err(error), _) => Some(Box::new(Refusal::permanent(Reason::BackendError(error.0)))),
+        }
     }
 
-    /// The refusal of a call that would overtake those who wait in line.
+    fn is_away(&self) -> bool {
+        matches!(self.backend.health(), Health::Down(_))
+    }
+
+    /// The refusal of a call that would overtake those who wait in line. All is asked at once: a ledger elsewhere may
+    /// take as long over each answer as the caller has for the whole.
     async fn refuse_in_line(&self, amounts: &Amounts, occupied: Vec<(Key, Duration)>) -> Box<Refusal> {
+        let usages = join_all(occupied.iter().map(|(key, _)| self.backend.usage(key).get()));
+        let (peeked, usages) = join(self.backend.peek(amounts).get(), usages).await;
         let mut known: HashMap<Key, DeniedKey> = HashMap::new();
         let mut reason = Reason::Denied;
-        match self.backend.peek(amounts).get().await {
+        match peeked {
             Ok(()) => {}
             Err(refusal) if matches!(refusal.reason, Reason::Denied | Reason::LimitPaused(_)) => {
                 reason = refusal.reason;
@@ -150,13 +173,12 @@ impl Runtime {
             }
             Err(refusal) => return refusal,
         }
-        for (key, wait) in occupied {
+        for ((key, wait), usage) in occupied.into_iter().zip(usages) {
             if let Some(denied) = known.get_mut(&key) {
                 denied.retry_after = denied.retry_after.max(wait);
                 continue;
             }
-            let usage = self.backend.usage(&key).get().await.ok().flatten();
-            let (capacity, available) = usage.map_or((0, 0), |usage| (usage.capacity, usage.available));
+            let (capacity, available) = usage.ok().flatten().map_or((0, 0), |usage| (usage.capacity, usage.available));
             let retry_after = wait.max(Duration::from_millis(1));
             let denied =
                 DeniedKey { key: key.clone(), capacity, available, retry_after, wait_at_least: Duration::ZERO };

@@ -15,6 +15,8 @@ use tollgate::{CallError, Tollgate};
 use crate::support::remote::{Line, Remote};
 use crate::support::{concurrency, key, request, rolling, sleep_ms, used};
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// `slot` is one at once for 60 s, `tokens` 100 an hour; the breaker `upstream` opens for 10 s at the first failure.
 async fn start() -> (Remote, Tollgate) {
     let remote = Remote::default();
@@ -257,4 +259,83 @@ async fn of_the_permits_of_one_lease_the_youngest_counts() {
     let complete = Complete { lease_id, actuals: used(&[]) };
     tollgate.finish(complete, &CallReport::new(Outcome::of_status(500))).await.expect("it ends");
     assert!(breaker.check().is_err(), "the probe's outcome counts, and it opens again");
+}
+
+/// How long `asked` takes, and what comes of it.
+async fn timed<T>(tollgate: &Tollgate, asked: impl Future<Output = T>) -> (T, Duration) {
+    let begin = tollgate.now();
+    let answer = asked.await;
+    (answer, tollgate.now().since(begin))
+}
+
+const AT_ONCE: Duration = Duration::ZERO;
+const ONE_ANSWER: Duration = Duration::from_millis(100);
+
+/// Somebody waits for `slot`, which is held, and somebody for more of `tokens` than is left; every answer takes 100 ms.
+async fn start_with_lines() -> (Remote, Tollgate) {
+    let (remote, tollgate) = start().await;
+    let _ = tollgate.reserve(request(&[("slot", 1), ("tokens", 50)])).await.expect("it fits").detach();
+    let waiting = tollgate.clone();
+    tokio::spawn(async move { waiting.acquire(request(&[("tokens", 60)]), Wait::at_most(MINUTE)).await });
+    drop(wait_in_line(&tollgate, 50_000));
+    sleep_ms(1_000).await;
+    assert_eq!(tollgate.waiting(), 2);
+    remote.set_delay_ms(100);
+    (remote, tollgate)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_keeps_nobody_from_what_is_allowed_while_the_ledger_is_away() {
+    let (remote, tollgate) = start_with_lines().await;
+    remote.go_on_alone();
+    remote.set(Line::Away);
+    let (lease, took) = timed(&tollgate, tollgate.reserve(request(&[("slot", 1)]))).await;
+    lease.expect("this end has one").complete(used(&[])).await.expect("it ends");
+    assert_eq!(took, AT_ONCE);
+    let wait = Wait::at_most(Duration::from_secs(1));
+    drop(tollgate.acquire(request(&[("slot", 1)]), wait).await.expect("this end has one"));
+
+    // Also where that it is away shows over this very question.
+    remote.set(Line::Full);
+    let asked = async {
+        let cut = async {
+            sleep_ms(50).await;
+            remote.set(Line::Away);
+        };
+        tokio::join!(tollgate.reserve(request(&[("slot", 1)])), cut).0
+    };
+    let (lease, took) = timed(&tollgate, asked).await;
+    lease.expect("this end has one").complete(used(&[])).await.expect("it ends");
+    assert_eq!(took, ONE_ANSWER);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_line_takes_no_longer_than_one_answer() {
+    let (remote, tollgate) = start_with_lines().await;
+    let both = || request(&[("slot", 1), ("tokens", 10)]);
+    let (answer, took) = timed(&tollgate, tollgate.reserve(both())).await;
+    let refusal = answer.expect_err("others wait");
+    let denied: Vec<_> = refusal.denied.iter().map(|denied| (denied.key.as_str(), denied.available)).collect();
+    assert_eq!((refusal.reason, denied), (Reason::Denied, vec![("slot", 0), ("tokens", 50)]));
+    assert_eq!(took, ONE_ANSWER);
+    let (answer, took) = timed(&tollgate, tollgate.peek(&both().amounts)).await;
+    assert_eq!((answer.expect_err("others wait").reason, took), (Reason::Denied, ONE_ANSWER));
+
+    remote.set(Line::Full);
+    let (answer, took) = timed(&tollgate, tollgate.reserve(both())).await;
+    let nobody_knows = Reason::BackendError("the line is cut".to_owned());
+    assert_eq!((answer.expect_err("is it granted already?").reason, took), (nobody_knows, ONE_ANSWER));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_at_a_breaker_takes_no_longer_than_one_answer() {
+    let (remote, tollgate) = start().await;
+    let lease_id = LeaseId::generate();
+    let _ = tollgate.reserve(probe(lease_id)).await.expect("it fits").detach();
+    tollgate.breaker(&upstream()).expect("it is there").try_enter().expect("it is closed").failure();
+    remote.set_delay_ms(100);
+    let (answer, took) = timed(&tollgate, tollgate.reserve(probe(LeaseId::generate()))).await;
+    assert_eq!((answer.expect_err("it is open").reason, took), (Reason::BreakerOpen(upstream()), ONE_ANSWER));
+    let (again, took) = timed(&tollgate, tollgate.reserve(probe(lease_id))).await;
+    assert_eq!((again.expect("the same grant").detach().lease_id, took), (lease_id, 2 * ONE_ANSWER));
 }

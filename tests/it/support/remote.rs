@@ -1,6 +1,6 @@
 //! A ledger as it is behind a network: answers take a while, get lost, or do not come at all.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -40,6 +40,9 @@ struct Shared {
     delay_ms: AtomicU64,
     /// The other end, which others may use too.
     far: OnceLock<Arc<MemoryLedger>>,
+    /// What this end decides by itself while the line is cut, if it does.
+    near: OnceLock<MemoryLedger>,
+    goes_on_alone: AtomicBool,
     closed: AtomicU64,
 }
 
@@ -48,8 +51,10 @@ impl Remote {
     pub(crate) fn ledger(&self) -> impl FnOnce(Clock, Arc<dyn Observer>) -> Arc<dyn Backend> + Send + 'static {
         let remote = self.clone();
         move |clock, observer| {
-            let far = Arc::new(MemoryLedger::new(clock, &Settings::default(), observer));
+            let far = Arc::new(MemoryLedger::new(clock.clone(), &Settings::default(), Arc::clone(&observer)));
             assert!(remote.0.far.set(far).is_ok(), "one ledger for each line");
+            let near = MemoryLedger::new(clock, &Settings::default(), observer);
+            assert!(remote.0.near.set(near).is_ok(), "one ledger for each line");
             Arc::new(remote)
         }
     }
@@ -61,6 +66,11 @@ impl Remote {
     /// How long every answer takes from now on.
     pub(crate) fn set_delay_ms(&self, delay_ms: u64) {
         self.0.delay_ms.store(delay_ms, Ordering::Relaxed);
+    }
+
+    /// From now on reservations are decided here while the line is cut, as limits say that are not `deny` then.
+    pub(crate) fn go_on_alone(&self) {
+        self.0.goes_on_alone.store(true, Ordering::Relaxed);
     }
 
     /// The ledger itself, as another server has it.
@@ -75,6 +85,20 @@ impl Remote {
 
     fn line(&self) -> Line {
         *self.0.line.lock().expect("only sets")
+    }
+
+    fn near(&self) -> &MemoryLedger {
+        self.0.near.get().expect("it was made")
+    }
+
+    fn is_alone(&self) -> bool {
+        self.line() == Line::Away && self.0.goes_on_alone.load(Ordering::Relaxed)
+    }
+
+    /// Asks this end about a lease that it has granted, and the other one about every other.
+    fn ask_holder<T: Unknown>(&self, lease_id: LeaseId, act: impl FnOnce(&MemoryLedger) -> Reply<T>) -> Reply<T> {
+        let Reply::Now(lease) = self.near().lease(lease_id) else { panic!("memory answers at once") };
+        if lease.is_ok_and(|lease| lease.is_some()) { act(self.near()) } else { self.ask(act) }
     }
 
     fn ask<T: Unknown>(&self, act: impl FnOnce(&MemoryLedger) -> Reply<T>) -> Reply<T> {
@@ -137,14 +161,19 @@ impl Backend for Remote {
     }
 
     fn apply(&self, registered: &Arc<Registered>) -> Reply<Result<Applied, BackendError>> {
+        drop(self.near().apply(registered));
         self.ask(|far| far.apply(registered))
     }
 
     fn remove(&self, pattern: &KeyPattern, version: u64) -> Reply<Result<(), BackendError>> {
+        drop(self.near().remove(pattern, version));
         self.ask(|far| far.remove(pattern, version))
     }
 
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
+        if self.is_alone() {
+            return self.near().reserve(request);
+        }
         if self.line() == Line::Full {
             let refusal = Refusal::overloaded(Duration::from_secs(1));
             return Reply::Later(Box::pin(async { Err(Box::new(refusal)) }));
@@ -161,7 +190,8 @@ impl Backend for Remote {
     }
 
     fn restrain(&self, key: &Key, restraint: Restraint) -> Reply<Result<(), BackendError>> {
-        self.ask(|far| far.restrain(key, restraint))
+        let held_here = self.near().restrain(key, restraint);
+        if self.is_alone() { held_here } else { self.ask(|far| far.restrain(key, restraint)) }
     }
 
     fn count_refusal(&self, refusal: &Refusal) {
@@ -173,19 +203,19 @@ impl Backend for Remote {
     }
 
     fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
-        self.ask(|far| far.complete(request))
+        self.ask_holder(request.lease_id, |ledger| ledger.complete(request))
     }
 
     fn give_back(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {
-        self.ask(|far| far.give_back(request))
+        self.ask_holder(request.lease_id, |ledger| ledger.give_back(request))
     }
 
     fn renew(&self, request: &Renew) -> Reply<Result<Moment, LeaseError>> {
-        self.ask(|far| far.renew(request))
+        self.ask_holder(request.lease_id, |ledger| ledger.renew(request))
     }
 
     fn lease(&self, lease_id: LeaseId) -> Reply<Result<Option<LeaseView>, BackendError>> {
-        self.ask(|far| far.lease(lease_id))
+        self.ask_holder(lease_id, |ledger| ledger.lease(lease_id))
     }
 
     fn usage(&self, key: &Key) -> Reply<Result<Option<Usage>, BackendError>> {
