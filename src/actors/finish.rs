@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 
 use super::breakers::Permit;
 use super::runtime::Runtime;
 use crate::backends::Reply;
 use crate::policy::{
-    Amounts, CallLimit, CallReport, Class, Complete, Grant, Key, LeaseError, LeaseId, SignalRestraint, concerned_limits,
+    Amounts, CallLimit, CallReport, Class, Complete, Grant, Key, Kind, LeaseError, LeaseId, Restraint, SignalRestraint,
+    concerned_limits,
 };
 
 /// The most reservations in doubt that are given back again and again at once.
@@ -133,28 +135,30 @@ impl Runtime {
         report: &CallReport,
         restraints: &[SignalRestraint],
     ) {
-        let mut usages = Vec::new();
-        for key in keys {
-            usages.extend(self.backend.usage(key).get().await.ok().flatten());
-        }
-        if usages.is_empty() {
+        let defined = |key| Some((key, self.backend.definition_of(key)?));
+        let defined: Vec<_> = keys.filter_map(defined).collect();
+        if defined.is_empty() {
             return;
         }
         self.count_ignored(report);
-        let limits: Vec<_> = usages
+        let limits: Vec<_> = defined
             .iter()
-            .map(|usage| CallLimit {
-                key: &usage.key,
-                unit: usage.definition.unit.as_deref(),
-                is_concurrency: usage.is_concurrency(),
+            .map(|(key, registered)| CallLimit {
+                key,
+                unit: registered.definition.unit.as_deref(),
+                is_concurrency: matches!(registered.definition.kind, Kind::Concurrency { .. }),
             })
             .collect();
-        for restraint in restraints {
-            for key in concerned_limits(&limits, report.provider.name(), restraint) {
-                if let Err(error) = self.backend.restrain(key, restraint.restraint).get().await {
-                    tracing::warn!(%key, %error, "could not put in force what the provider said");
-                }
-            }
+        let told = restraints.iter().flat_map(|restraint| {
+            let concerned = concerned_limits(&limits, report.provider.name(), restraint);
+            concerned.into_iter().map(|key| self.put_one_in_force(key, restraint.restraint))
+        });
+        join_all(told).await;
+    }
+
+    async fn put_one_in_force(&self, key: &Key, restraint: Restraint) {
+        if let Err(error) = self.backend.restrain(key, restraint).get().await {
+            tracing::warn!(%key, %error, "could not put in force what the provider said");
         }
     }
 

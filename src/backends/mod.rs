@@ -105,6 +105,10 @@ pub trait Backend: Send + Sync + 'static {
     /// force stays if the ledger has a newer one than this version.
     fn remove(&self, pattern: &KeyPattern, version: u64) -> Reply<Result<(), BackendError>>;
 
+    /// The definition in force here that covers `key`: an exact one, else the best template. Asks nobody, so that it is
+    /// there whether or not a ledger elsewhere answers.
+    fn definition_of(&self, key: &Key) -> Option<Arc<Registered>>;
+
     /// Grants all that is asked for, or charges nothing.
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>>;
 

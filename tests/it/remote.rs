@@ -1,5 +1,6 @@
 //! A ledger behind a network, as callers meet it: answers that are late, lost, or do not come at all.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -7,7 +8,8 @@ use tollgate::actors::Wait;
 use tollgate::backends::Backend;
 use tollgate::call::{CallContext, CallSpec};
 use tollgate::policy::{
-    BreakerFields, BreakerName, BreakerSettings, CallReport, Complete, LeaseId, Outcome, Reason, Refusal, Reserve,
+    BreakerFields, BreakerName, BreakerSettings, CallReport, Complete, LeaseId, Outcome, Provider, ProviderResponse,
+    Reason, Refusal, Reserve,
 };
 use tollgate::tollgate::Lease;
 use tollgate::{CallError, Tollgate};
@@ -338,4 +340,41 @@ async fn a_refusal_at_a_breaker_takes_no_longer_than_one_answer() {
     assert_eq!((answer.expect_err("it is open").reason, took), (Reason::BreakerOpen(upstream()), ONE_ANSWER));
     let (again, took) = timed(&tollgate, tollgate.reserve(probe(lease_id))).await;
     assert_eq!((again.expect("the same grant").detach().lease_id, took), (lease_id, 2 * ONE_ANSWER));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_a_provider_asks_for_holds_while_the_ledger_is_away() {
+    let (remote, tollgate) = start().await;
+    remote.go_on_alone();
+    remote.set_delay_ms(100);
+    let turned_away = |call: CallContext| {
+        remote.set(Line::Away);
+        call.report_response(429, &[("retry-after", "20")], b"").expect("it goes on");
+        ready(Err::<(), ()>(()))
+    };
+    let called = tollgate.call(&spec(), turned_away).await;
+    assert!(called.is_err(), "{called:?}");
+    let refusal = tollgate.reserve(request(&[("tokens", 1)])).await.expect_err("it is paused");
+    assert_eq!(refusal.reason, Reason::LimitPaused(key("tokens")));
+    drop(tollgate.reserve(request(&[("slot", 1)])).await.expect("the host's own is not"));
+    sleep_ms(20_000).await;
+    drop(tollgate.reserve(request(&[("tokens", 1)])).await.expect("the pause is over"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_provider_says_reaches_all_limits_at_the_same_time() {
+    let remote = Remote::default();
+    let builder = Tollgate::builder().ledger(remote.ledger());
+    let builder = builder.limit_fields(rolling("a", 10, 60)).limit_fields(rolling("b", 10, 60));
+    let tollgate = builder.start().await.expect("it starts");
+    let lease_id = tollgate.reserve(request(&[("a", 1), ("b", 1)])).await.expect("it fits").detach().lease_id;
+    remote.set_delay_ms(100);
+    let response = ProviderResponse { status: 429, headers: &[("retry-after", "20")], body: b"" };
+    let report = CallReport::of_response(Provider::Other, &response, tollgate.unix_ms());
+    let complete = Complete { lease_id, actuals: used(&[]) };
+    let (ended, took) = timed(&tollgate, tollgate.finish(complete, &report)).await;
+    ended.expect("it ends");
+    assert_eq!(took, 3 * ONE_ANSWER, "which limits it holds, that they pause, that it is over");
+    let usage = async |text| remote.far().usage(&key(text)).get().await.expect("it answers").expect("a limit");
+    assert!(usage("a").await.paused_until.is_some() && usage("b").await.paused_until.is_some());
 }

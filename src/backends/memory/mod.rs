@@ -75,6 +75,10 @@ impl Backend for MemoryLedger {
         }))
     }
 
+    fn definition_of(&self, key: &Key) -> Option<Arc<Registered>> {
+        self.lock().ok()?.limits.definition_of(key).cloned()
+    }
+
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
         let decide = |ledger: &mut Ledger, now| ledger.reserve(request, now, self.clock.unix_ms_at(now));
         Reply::Now(self.locked(decide).map_err(refused).flatten())

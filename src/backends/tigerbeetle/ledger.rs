@@ -127,6 +127,10 @@ impl Backend for TigerBeetleLedger {
         })
     }
 
+    fn definition_of(&self, key: &Key) -> Option<Arc<Registered>> {
+        self.books.limits.definition_of(key)
+    }
+
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
         reserve(&self.books, &self.away, request)
     }

@@ -170,6 +170,10 @@ impl Backend for Remote {
         self.ask(|far| far.remove(pattern, version))
     }
 
+    fn definition_of(&self, key: &Key) -> Option<Arc<Registered>> {
+        self.near().definition_of(key)
+    }
+
     fn reserve(&self, request: &Reserve) -> Reply<Result<Grant, Box<Refusal>>> {
         if self.is_alone() {
             return self.near().reserve(request);
