@@ -1,11 +1,16 @@
 //! Backend: keeps the books tidy, and takes requests over many limits as messages.
 //! Owns: the housekeeping of the ledger. The books themselves are shared state that outlives it.
-//! Parent: root. Restarts: yes, with backoff. Lost on restart: queued messages, whose callers learn so at once.
-//! Bound: [`QUEUE_MAX`] messages, taken in the mailbox. Talks to: the ledger; nobody upward.
+//! What the ledger answers at once is answered in turn. What it does not goes on in a task of its own, so that nobody
+//! waits for another one's answer: whoever needs an order waits for the first answer before it sends the second.
+//! Parent: root. Restarts: yes, with backoff. Lost on restart: queued messages, whose callers learn so at once; what is
+//! under way goes on.
+//! Bound: [`QUEUE_MAX`] messages, taken in the mailbox, and [`UNDER_WAY_MAX`] whose answers are on their way; the next
+//! one waits in the queue. Talks to: the ledger; nobody upward.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::runtime::Runtime;
@@ -16,6 +21,9 @@ use crate::policy::{
 
 /// The most messages queued for the backend.
 pub(super) const QUEUE_MAX: usize = 4_096;
+
+/// The most messages whose answers are on their way, those that an earlier incarnation took included.
+pub(super) const UNDER_WAY_MAX: usize = 4_096;
 
 /// How often the books are looked through for what is over.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -70,36 +78,59 @@ impl Actor for BackendActor {
         message: BackendMessage,
         runtime: &mut Arc<Runtime>,
     ) -> Result<(), ActorProcessingErr> {
-        if !matches!(message, BackendMessage::Sweep) {
-            runtime.backend_actor.left();
+        if matches!(message, BackendMessage::Sweep) {
+            sweep(runtime).await;
+            myself.send_after(SWEEP_INTERVAL, || BackendMessage::Sweep);
+            return Ok(());
         }
-        // A caller that gave up has no use for the answer, which `send` then returns: it ends by its own expiry.
-        match message {
-            BackendMessage::Reserve(request, reply) => {
-                let granted = runtime.reserve(&request).await;
-                drop(reply.send(granted.map(|granted| runtime.detach(granted))))
-            }
-            BackendMessage::Peek(amounts, reply) => drop(reply.send(runtime.peek(&amounts).await)),
-            BackendMessage::Complete(request, reply) => drop(reply.send(runtime.complete(&request).await)),
-            BackendMessage::Finish(request, report, reply) => {
-                drop(reply.send(runtime.finish_by_id(&request, &report).await))
-            }
-            BackendMessage::Renew(request, reply) => drop(reply.send(runtime.backend.renew(&request).get().await)),
-            BackendMessage::Restrain(key, restraint, reply) => {
-                drop(reply.send(runtime.backend.restrain(&key, restraint).get().await))
-            }
-            BackendMessage::Lease(lease_id, reply) => drop(reply.send(runtime.backend.lease(lease_id).get().await)),
-            BackendMessage::Usage(key, reply) => drop(reply.send(runtime.backend.usage(&key).get().await)),
-            BackendMessage::Sweep => {
-                for _ in 0..SWEEP_STEPS_MAX {
-                    if !runtime.backend.sweep() {
-                        break;
-                    }
-                    tokio::task::yield_now().await;
-                }
-                myself.send_after(SWEEP_INTERVAL, || BackendMessage::Sweep);
-            }
+        let place = Arc::clone(&runtime.backend_places).acquire_owned().await?;
+        runtime.backend_actor.left();
+        let mut answering = Box::pin(answer(Arc::clone(runtime), message));
+        if answering.as_mut().now_or_never().is_none() {
+            tokio::spawn(async move {
+                answering.await;
+                drop(place);
+            });
         }
         Ok(())
+    }
+
+    /// What is under way is answered before the actor is gone.
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, runtime: &mut Arc<Runtime>) -> Result<(), ActorProcessingErr> {
+        let _all = runtime.backend_places.acquire_many(UNDER_WAY_MAX as u32).await?;
+        Ok(())
+    }
+}
+
+/// A caller that gave up has no use for the answer, which `send` then returns: it ends by its own expiry.
+async fn answer(runtime: Arc<Runtime>, message: BackendMessage) {
+    let backend = &runtime.backend;
+    match message {
+        BackendMessage::Reserve(request, reply) => {
+            let granted = runtime.reserve(&request).await;
+            drop(reply.send(granted.map(|granted| runtime.detach(granted))));
+        }
+        BackendMessage::Peek(amounts, reply) => drop(reply.send(runtime.peek(&amounts).await)),
+        BackendMessage::Complete(request, reply) => drop(reply.send(runtime.complete(&request).await)),
+        BackendMessage::Finish(request, report, reply) => {
+            drop(reply.send(runtime.finish_by_id(&request, &report).await));
+        }
+        BackendMessage::Renew(request, reply) => drop(reply.send(backend.renew(&request).get().await)),
+        BackendMessage::Restrain(key, restraint, reply) => {
+            drop(reply.send(backend.restrain(&key, restraint).get().await));
+        }
+        BackendMessage::Lease(lease_id, reply) => drop(reply.send(backend.lease(lease_id).get().await)),
+        BackendMessage::Usage(key, reply) => drop(reply.send(backend.usage(&key).get().await)),
+        BackendMessage::Sweep => sweep(&runtime).await,
+    }
+}
+
+/// Looks through the books for what is over.
+async fn sweep(runtime: &Runtime) {
+    for _ in 0..SWEEP_STEPS_MAX {
+        if !runtime.backend.sweep() {
+            break;
+        }
+        tokio::task::yield_now().await;
     }
 }

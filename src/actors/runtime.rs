@@ -37,6 +37,8 @@ pub(crate) struct Runtime {
     pub(crate) root: Mailbox<RootMessage>,
     pub(crate) registry: Arc<Mailbox<RegistryMessage>>,
     pub(crate) backend_actor: Mailbox<BackendMessage>,
+    /// Taken by messages to the backend whose answers are on their way.
+    pub(super) backend_places: Arc<Semaphore>,
     #[cfg(feature = "server")]
     pub(crate) api: Mailbox<super::api::ApiMessage>,
     /// What is remembered of guarded calls.
@@ -81,6 +83,7 @@ impl Runtime {
             root: Mailbox::new(format!("{name}/root"), 64),
             registry,
             backend_actor: Mailbox::new(format!("{name}/backend"), backend::QUEUE_MAX),
+            backend_places: Arc::new(Semaphore::new(backend::UNDER_WAY_MAX)),
             #[cfg(feature = "server")]
             api: Mailbox::new(format!("{name}/api"), 64),
             name,

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use ractor::rpc::CallResult;
 use ractor::{RpcReplyPort, call, call_t, cast};
+use tollgate::Tollgate;
 use tollgate::actors::{BackendMessage, RateLimiterMessage, RegistryMessage, Wait};
 use tollgate::policy::{Complete, Grant, LeaseError, LeaseId, LimitState, Reason, Refusal, Renew, Restraint};
 
 use super::available;
 use crate::support::place::Place;
-use crate::support::{checked, concurrency, key, pattern, request, rolling, sleep_ms, used};
+use crate::support::remote::Remote;
+use crate::support::{checked, concurrency, key, pattern, request, rolling, sleep_ms, used, within};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -111,4 +115,62 @@ pub(crate) async fn an_acquire_by_message_waits_no_longer_than_its_call(place: P
     assert!(answered.is_err() || answered.expect("an answer").is_err());
     sleep_ms(100).await;
     place.soon("nobody waits", async || tollgate.waiting() == 0).await;
+}
+
+/// One limit in a ledger whose every answer takes 100 ms.
+async fn start_far_away() -> Tollgate {
+    let remote = Remote::default();
+    let builder = Tollgate::builder().ledger(remote.ledger()).limit_fields(rolling("r", 1_000_000, 60));
+    let tollgate = builder.start().await.expect("it starts");
+    remote.set_delay_ms(100);
+    tollgate
+}
+
+/// Sends so many reservations to the backend at once; says how many were granted, and how long that took.
+async fn reserve_by_message(tollgate: &Tollgate, count: usize) -> (usize, Duration) {
+    let (backend, begin) = (tollgate.backend_actor().expect("it runs"), tollgate.now());
+    let asked = (0..count).map(|_| backend.call(|reply| BackendMessage::Reserve(request(&[("r", 1)]), reply), None));
+    let answers = join_all(asked).await;
+    let is_granted = |answer: &_| matches!(answer, Ok(CallResult::Success(Ok(_))));
+    (answers.iter().filter(|answer| is_granted(answer)).count(), tollgate.now().since(begin))
+}
+
+const ONE_ANSWER: Duration = Duration::from_millis(100);
+
+#[tokio::test(start_paused = true)]
+async fn messages_to_the_backend_do_not_wait_for_each_others_answers() {
+    let tollgate = start_far_away().await;
+    assert_eq!(reserve_by_message(&tollgate, 10).await, (10, ONE_ANSWER));
+    // As many as may be on their way, and one that waits for the first of them.
+    assert_eq!(reserve_by_message(&tollgate, 4_097).await, (4_097, 2 * ONE_ANSWER));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_is_answered_though_the_backend_dies_or_ends() {
+    let tollgate = start_far_away().await;
+    let die_soon = async {
+        sleep_ms(50).await;
+        tollgate.backend_actor().expect("it runs").kill();
+    };
+    let (answered, ()) = tokio::join!(reserve_by_message(&tollgate, 4_096), die_soon);
+    assert_eq!(answered, (4_096, ONE_ANSWER));
+    // The next incarnation has as many places as the first, and is owed nothing.
+    within(1, async {
+        while tollgate.backend_actor().is_none() {
+            sleep_ms(1).await;
+        }
+    })
+    .await;
+    assert_eq!(reserve_by_message(&tollgate, 4_097).await, (4_097, 2 * ONE_ANSWER));
+    let parts = tollgate.status().actors.children;
+    assert!(parts.iter().all(|part| part.queue_depth == 0), "{parts:?}");
+
+    let end_soon = async {
+        sleep_ms(50).await;
+        let begin = tollgate.now();
+        tollgate.shutdown().await;
+        tollgate.now().since(begin)
+    };
+    let answers = tokio::join!(reserve_by_message(&tollgate, 10), end_soon);
+    assert_eq!(answers, ((10, ONE_ANSWER), ONE_ANSWER / 2), "the end waits for them, and for nothing else");
 }
