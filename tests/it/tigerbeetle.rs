@@ -8,6 +8,7 @@ mod definitions;
 mod dev_cluster;
 mod ends;
 mod forerunner;
+mod refilling;
 mod servers;
 mod session;
 mod sharing;

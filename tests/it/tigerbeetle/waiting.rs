@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tollgate::Tollgate;
 use tollgate::actors::Wait;
+use tollgate::clock::Clock;
 use tollgate::config::{BackendSettings, Settings, TigerBeetleSettings};
 use tollgate::policy::{Amounts, DefinitionFields, Reason};
 
+use super::control::Control;
 use crate::support::tigerbeetle::Server;
-use crate::support::{concurrency, request, rolling, until, within};
+use crate::support::{concurrency, request, rolling, until, used, within};
 
 const A_WHILE: Duration = Duration::from_secs(60);
 
@@ -42,6 +44,46 @@ async fn who_waits_is_served_when_another_server_frees() {
         here.shutdown().await;
         let lease = there.reserve(request(&[("c", 1)])).await.expect("what was dropped is given back before the end");
         lease.complete(Amounts::default()).await.expect("done");
+    })
+    .await;
+}
+
+/// By a look each 100 ms. Of several rounds the one in the middle: once a second a look takes longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_is_woken_soon_after_another_server_frees() {
+    const ROUNDS: usize = 9;
+    const SOON: Duration = Duration::from_millis(500);
+    let shared = Server::shared().await;
+    within(120, async {
+        let limits = [rolling("r", 1, 600), rolling("time", 100, 600)];
+        let (here, there) = (start(&shared.settings(), &limits).await, start(&shared.settings(), &limits).await);
+        let clock = Clock::start();
+        let control = Control::start(&clock);
+        let mut took = Vec::new();
+        for _ in 0..ROUNDS {
+            let lease = there.reserve(request(&[("r", 1)])).await.expect("there is room");
+            let refusal = here.reserve(request(&[("r", 1)])).await.expect_err("taken");
+            assert!(8 * SOON <= refusal.retry_after, "its own next try comes much later: {refusal}");
+            let tries_before = here.totals().decided;
+            let waiting = tokio::spawn({
+                let here = here.clone();
+                async move { here.acquire(request(&[("r", 1)]), Wait::at_most(A_WHILE)).await }
+            });
+            let has_tried = async || here.waiting() == 1 && tries_before + 2 <= here.totals().decided;
+            until(20, "it was refused, and once more in line", has_tried).await;
+            let freed = clock.now();
+            lease.complete(used(&[("r", 0)])).await.expect("a live lease");
+            // What time it is for the cluster.
+            let later = there.reserve(request(&[("time", 1)])).await.expect("there is room");
+            let granted = waiting.await.expect("no panic").expect("its turn");
+            let woken_ms = granted.reserved_at_unix_ms().saturating_sub(later.reserved_at_unix_ms());
+            let standstill = control.standstill(freed, clock.now());
+            took.push(Duration::from_millis(woken_ms).saturating_sub(standstill));
+            granted.complete(used(&[("r", 0)])).await.expect("a live lease");
+        }
+        took.sort_unstable();
+        println!("woken after {took:?}");
+        assert!(took[ROUNDS / 2] <= SOON, "{took:?} after the other's completion");
     })
     .await;
 }
