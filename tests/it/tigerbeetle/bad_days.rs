@@ -2,6 +2,7 @@
 
 #[cfg(all(feature = "crash-points", feature = "server"))]
 mod crashes;
+mod crowded;
 mod evicted;
 mod outages;
 mod replays;
@@ -9,6 +10,7 @@ mod replays;
 mod served;
 mod storm;
 mod traffic;
+mod waiters;
 
 use std::time::Duration;
 

@@ -141,12 +141,25 @@ async fn answers_are_back_after_others_took_every_connection() {
     let traffic = Traffic::start(&session, LEDGER, CALLERS);
     sleep_ms(500).await;
     server.recover().await;
-    sleep_ms(4_000).await;
-    println!("the session is {}", if session.is_away() { "out" } else { "in" });
+    sleep_ms(3_000).await;
+    // Since it was killed, and not for a moment in which the machine is busy.
+    let is_out = session.status().away_since_ms.is_some_and(|away_ms| 2_500 <= away_ms);
+    let full = traffic.now();
+    sleep_ms(1_000).await;
+    println!("the session is {}", if is_out { "out" } else { "in" });
+    let going = traffic.now();
     tokio::task::spawn_blocking(move || drop(strangers)).await.expect("no panic");
     let gone = traffic.now();
     sleep_ms(3_000).await;
-    let recovery = traffic.finish(&session, 0).await.recovery_after(gone);
+    let history = traffic.finish(&session, 0).await;
+    let endings: Vec<_> = history.between(full, going).map(|asked| asked.ending).collect();
+    if is_out {
+        assert!(endings.iter().all(|ending| *ending == Ending::Away), "nobody waits, and nobody is let in");
+    } else {
+        assert!(endings.contains(&Ending::Answered), "it has its connection");
+    }
+    assert!(CALLERS <= endings.len(), "{} calls in a second", endings.len());
+    let recovery = history.recovery_after(gone);
     println!("the others went: answers after {recovery:?}");
     assert!(recovery.is_some_and(|recovery| recovery <= RECOVERY_MAX), "{recovery:?}");
 }

@@ -111,6 +111,11 @@ impl History {
         self.all.iter().filter(|asked| asked.ending == ending).count()
     }
 
+    /// Those that began and ended between two moments.
+    pub(super) fn between(&self, from: Moment, to: Moment) -> impl Iterator<Item = &Asked> {
+        self.all.iter().filter(move |asked| from <= asked.began && asked.ended <= to)
+    }
+
     /// How long after `moment` the first call that began after it was answered, without what the machine stood still.
     pub(super) fn recovery_after(&self, moment: Moment) -> Option<Duration> {
         let answered = |asked: &&Asked| moment <= asked.began && asked.ending == Ending::Answered;

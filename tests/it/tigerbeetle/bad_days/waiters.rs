@@ -1,0 +1,100 @@
+//! Who stands in line when the cluster stops keeps its place, and is served when the cluster goes on.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tollgate::actors::Wait;
+use tollgate::backends::Health;
+use tollgate::clock::Clock;
+use tollgate::policy::{Amounts, Reason, Refusal};
+use tollgate::{Lease, Tollgate};
+
+use super::super::control::Control;
+use super::{DEADLINE, start, until_all_is_free};
+use crate::support::tigerbeetle::Server;
+use crate::support::{concurrency, request, sleep_ms, until, within};
+
+const SERVED_MAX: Duration = Duration::from_secs(2);
+
+/// Beyond a deadline and the lateness of the machine.
+const SLACK: Duration = Duration::from_millis(10);
+
+/// Somebody who stands in line.
+async fn waiter(tollgate: &Tollgate, seconds: u64) -> JoinHandle<Result<Lease, Box<Refusal>>> {
+    let (waiter, wait) = (tollgate.clone(), Wait::at_most(Duration::from_secs(seconds)));
+    let waiting = tokio::spawn(async move { waiter.acquire(request(&[("c", 1)]), wait).await });
+    until(20, "it stands in line", async || tollgate.waiting() == 1).await;
+    waiting
+}
+
+/// What it waits for is given back while nobody answers, here or at another server. In the longer outage the clients of
+/// both are replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_when_the_cluster_stops_is_served_when_it_goes_on() {
+    let server = Server::start().await;
+    within(150, async {
+        let limits = [concurrency("c", 1, 3_600)];
+        let (here, there) = (start(server.settings(), &limits).await, start(server.settings(), &limits).await);
+        let clock = Clock::start();
+        let control = Control::start(&clock);
+        for (holder, outage_seconds) in [(&here, 1), (&there, 2), (&here, 12), (&there, 12)] {
+            until(20, "it is up", async || [&here, &there].iter().all(|one| one.health() == Health::Up)).await;
+            let lease = holder.reserve(request(&[("c", 1)])).await.expect("there is room");
+            let waiting = waiter(&here, 60).await;
+            server.stop().await;
+            // Nobody says whether it is done: it is done when the cluster goes on.
+            lease.complete(Amounts::default()).await.expect_err("no answer");
+            until(20, "it is away", async || matches!(here.health(), Health::Down(_))).await;
+            sleep_ms(outage_seconds * 1_000).await;
+            assert_eq!(here.waiting(), 1, "an outage costs nobody a place in line");
+            let back = clock.now();
+            server.cont().await;
+            let granted = waiting.await.expect("no panic").expect("its turn");
+            let served = clock.now();
+            let (took, lateness) = (served.since(back), control.lateness(back, served));
+            println!("away for {outage_seconds} s: served after {took:?}, of which {lateness:?} were the machine's");
+            assert!(
+                took <= SERVED_MAX + lateness,
+                "{took:?} after an outage of {outage_seconds} s, late: {lateness:?}"
+            );
+            granted.complete(Amounts::default()).await.expect("a live lease");
+            until_all_is_free(&here, &limits).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_no_longer_than_the_cluster_is_away_is_told_so_and_has_nothing() {
+    const WAIT_SECONDS: u64 = 3;
+    let server = Server::start().await;
+    within(150, async {
+        let limits = [concurrency("c", 1, 3_600)];
+        let tollgate = start(server.settings(), &limits).await;
+        let clock = Clock::start();
+        let control = Control::start(&clock);
+        let lease = tollgate.reserve(request(&[("c", 1)])).await.expect("there is room");
+        let began = clock.now();
+        let waiting = waiter(&tollgate, WAIT_SECONDS).await;
+        let joined = clock.now();
+        server.stop().await;
+        // The cluster takes this before what the one in line asks, and grants that when nobody waits any more.
+        lease.complete(Amounts::default()).await.expect_err("no answer");
+        let refusal = waiting.await.expect("no panic").err().expect("nobody decides");
+        let ended = clock.now();
+        assert!(matches!(refusal.reason, Reason::BackendError(_)), "{refusal}");
+        let (took, lateness) = (ended.since(joined), control.lateness(began, ended));
+        let most = Duration::from_secs(WAIT_SECONDS) + DEADLINE + SLACK;
+        assert!(took <= most + lateness, "{took:?}, of which {lateness:?} were the machine's");
+        server.cont().await;
+        until_all_is_free(&tollgate, &limits).await;
+        tollgate
+            .reserve(request(&[("c", 1)]))
+            .await
+            .expect("nobody else has it")
+            .complete(Amounts::default())
+            .await
+            .expect("done");
+    })
+    .await;
+}
