@@ -80,7 +80,7 @@ async fn who_waits_no_longer_than_the_cluster_is_away_is_told_so_and_has_nothing
         server.stop().await;
         // The cluster takes this before what the one in line asks, and grants that when nobody waits any more.
         lease.complete(Amounts::default()).await.expect_err("no answer");
-        let refusal = waiting.await.expect("no panic").err().expect("nobody decides");
+        let refusal = waiting.await.expect("no panic").expect_err("nobody decides");
         let ended = clock.now();
         assert!(matches!(refusal.reason, Reason::BackendError(_)), "{refusal}");
         let (took, lateness) = (ended.since(joined), control.lateness(began, ended));
