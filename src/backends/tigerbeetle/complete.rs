@@ -21,11 +21,11 @@ const TRIES: usize = 8;
 const TRIES_WITH_ROOM: usize = 4;
 
 /// How long one waits that found no way to the ledger, before the next try.
-const RETRY_DELAY: Duration = Duration::from_millis(50);
+pub(super) const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// As long as a completion is tried that found no way to the ledger. What a lease holds ends by itself then at the
 /// latest, but for long streams.
-const PERSISTENCE: Duration = Duration::from_secs(600);
+pub(super) const PERSISTENCE: Duration = Duration::from_secs(600);
 
 /// When a lease ended that was to be ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use tigerbeetle_unofficial::Account;
 use tigerbeetle_unofficial::core::error::CreateAccountErrorKind;
 
 use super::books::{Books, Trouble};
-use super::complete::Ended;
+use super::complete::{Ended, PERSISTENCE, RETRY_DELAY};
 use crate::backends::SessionStatus;
 use crate::policy::{Complete, Key, Kind, Moment, Refusal, Reserve, Restraint};
 
@@ -102,13 +102,29 @@ impl Books {
     /// Gives back what may have been granted when its caller had been told otherwise, or was gone. Not at once: who is
     /// told that the outcome is unknown asks again under the same id, and takes it over.
     pub(super) async fn give_back_later(&self, request: &Reserve, is_granted: bool) {
-        self.sleep(GIVE_BACK_DELAY).await;
+        self.up_for(GIVE_BACK_DELAY).await;
         let nothing = Complete { lease_id: request.lease_id, actuals: request.amounts.zeroed() };
         match self.give_back(&nothing, is_granted).await {
             Ok(Ended::Now) => Counts::add(&self.counts.late),
             Ok(Ended::Before | Ended::Not) => {}
             Err(error) => {
                 tracing::warn!(lease_id = %request.lease_id, %error, "a grant that nobody took ends by its own expiry");
+            }
+        }
+    }
+
+    /// Waits until the cluster was there for so long: while it is away, nobody can ask again.
+    async fn up_for(&self, delay: Duration) {
+        let began = self.clock.now();
+        let mut up_since = began;
+        loop {
+            self.sleep(RETRY_DELAY).await;
+            let now = self.clock.now();
+            if self.session.is_away() {
+                up_since = now;
+            }
+            if delay <= now.since(up_since) || PERSISTENCE <= now.since(began) || self.is_closed() {
+                return;
             }
         }
     }

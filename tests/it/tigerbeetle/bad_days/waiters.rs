@@ -64,6 +64,34 @@ async fn who_waits_when_the_cluster_stops_is_served_when_it_goes_on() {
     .await;
 }
 
+/// What it asked in vain is granted in a short moment in which it does not ask, and must not be given back before it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_while_the_cluster_comes_and_goes_is_served() {
+    let server = Server::start().await;
+    within(150, async {
+        let limits = [concurrency("c", 1, 3_600)];
+        let (here, there) = (start(server.settings(), &limits).await, start(server.settings(), &limits).await);
+        for moment_ms in [10, 20, 30, 40, 50, 60] {
+            until(20, "it is up", async || [&here, &there].iter().all(|one| one.health() == Health::Up)).await;
+            let lease = there.reserve(request(&[("c", 1)])).await.expect("there is room");
+            let waiting = waiter(&here, 60).await;
+            server.stop().await;
+            lease.complete(Amounts::default()).await.expect_err("no answer");
+            until(20, "it is away", async || matches!(here.health(), Health::Down(_))).await;
+            sleep_ms(500).await;
+            server.cont().await;
+            sleep_ms(moment_ms).await;
+            server.stop().await;
+            // Longer than a grant is kept for whoever asks again.
+            sleep_ms(2_500).await;
+            server.cont().await;
+            drop(waiting.await.expect("no panic").expect("its turn"));
+            until_all_is_free(&here, &limits).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_no_longer_than_the_cluster_is_away_is_told_so_and_has_nothing() {
     const WAIT_SECONDS: u64 = 3;
