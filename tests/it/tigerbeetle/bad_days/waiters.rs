@@ -64,7 +64,8 @@ async fn who_waits_when_the_cluster_stops_is_served_when_it_goes_on() {
     .await;
 }
 
-/// What it asked in vain is granted in a short moment in which it does not ask, and must not be given back before it can.
+/// What it asked in vain is granted in a short moment in which it does not ask: it must not be given back before it can
+/// ask again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_while_the_cluster_comes_and_goes_is_served() {
     let server = Server::start().await;
