@@ -22,7 +22,7 @@ impl Runtime {
     /// Answers as [`Self::reserve`] would, and charges nothing.
     pub(crate) async fn peek(&self, amounts: &Amounts) -> Result<(), Box<Refusal>> {
         let occupied = self.limiters.lines.occupied(amounts, self.clock.now());
-        if occupied.is_empty() {
+        if occupied.is_empty() || self.is_away() {
             return self.backend.peek(amounts).get().await;
         }
         Err(self.refuse_in_line(amounts, occupied).await)
@@ -150,11 +150,13 @@ impl Runtime {
             (Ok(Some(_)), _) => None, // A known lease has an answer of its own, before any other.
             _ if self.is_away() => None,
             (Ok(None), refusal) => Some(refusal),
+            (Err(_), refusal) if refusal.reason == Reason::Overloaded => Some(refusal), // Nothing was asked.
             (Err(error), _) => Some(Box::new(Refusal::permanent(Reason::BackendError(error.0)))),
         }
     }
 
-    fn is_away(&self) -> bool {
+    /// Whether a ledger elsewhere does not answer.
+    pub(super) fn is_away(&self) -> bool {
         matches!(self.backend.health(), Health::Down(_))
     }
 

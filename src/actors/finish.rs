@@ -157,7 +157,9 @@ impl Runtime {
     }
 
     async fn put_one_in_force(&self, key: &Key, restraint: Restraint) {
-        if let Err(error) = self.backend.restrain(key, restraint).get().await {
+        if let Err(error) = self.backend.restrain(key, restraint).get().await
+            && !self.is_away()
+        {
             tracing::warn!(%key, %error, "could not put in force what the provider said");
         }
     }

@@ -11,7 +11,7 @@ use super::breakers::Breakers;
 use super::finish::DISCLAIMERS_MAX;
 use super::limiters::Limiters;
 use super::mailbox::Mailbox;
-use super::observer::Told;
+use super::observer::{ChangedElsewhere, Told};
 use super::permits::Permits;
 use super::registry::{self, RegistryMessage, Store};
 use super::root::RootMessage;
@@ -36,6 +36,7 @@ pub(crate) struct Runtime {
     pub(crate) store: Arc<Store>,
     pub(crate) root: Mailbox<RootMessage>,
     pub(crate) registry: Arc<Mailbox<RegistryMessage>>,
+    pub(super) changed_elsewhere: Arc<ChangedElsewhere>,
     pub(crate) backend_actor: Mailbox<BackendMessage>,
     /// Taken by messages to the backend whose answers are on their way.
     pub(super) backend_places: Arc<Semaphore>,
@@ -65,9 +66,13 @@ impl Runtime {
         let clock = Clock::start();
         let permits = Mutex::new(Permits::new(settings.memory.max_leases));
         let limiters = Arc::new(Limiters::new(&name, settings.clone()));
+        let changed_elsewhere = Arc::<ChangedElsewhere>::default();
         let registry = Arc::new(Mailbox::new(format!("{name}/registry"), registry::QUEUE_MAX));
-        let observer: Arc<dyn Observer> =
-            Arc::new(Told { limiters: Arc::clone(&limiters), registry: Arc::clone(&registry) });
+        let observer: Arc<dyn Observer> = Arc::new(Told {
+            limiters: Arc::clone(&limiters),
+            registry: Arc::clone(&registry),
+            changed: Arc::clone(&changed_elsewhere),
+        });
         let backend = match own {
             Some(make) => make(clock.clone(), observer),
             None => backends::open(&settings, clock.clone(), observer).await?,
@@ -82,6 +87,7 @@ impl Runtime {
             store,
             root: Mailbox::new(format!("{name}/root"), 64),
             registry,
+            changed_elsewhere,
             backend_actor: Mailbox::new(format!("{name}/backend"), backend::QUEUE_MAX),
             backend_places: Arc::new(Semaphore::new(backend::UNDER_WAY_MAX)),
             #[cfg(feature = "server")]

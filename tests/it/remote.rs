@@ -51,14 +51,14 @@ fn wait_in_line(tollgate: &Tollgate, ms: u64) -> JoinHandle<Result<Lease, Box<Re
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_keeps_its_place_while_the_ledger_is_away_or_full() {
-    for line in [Line::Away, Line::Full] {
+    for (line, ms) in [(Line::Away, 65_000), (Line::Full, 61_000)] {
         let (remote, tollgate) = start().await;
         let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it fits");
         let waiting = wait_in_line(&tollgate, 600_000);
         sleep_ms(1_000).await;
         remote.set(line);
         // Its timer is due when the hold ends by itself, and finds nobody.
-        sleep_ms(65_000).await;
+        sleep_ms(ms - 1_000).await;
         assert!(!waiting.is_finished() && tollgate.waiting() == 1, "{line:?}");
         remote.set(Line::Up);
         let back = tollgate.now();
@@ -66,6 +66,24 @@ async fn who_waits_keeps_its_place_while_the_ledger_is_away_or_full() {
         let took = tollgate.now().since(back);
         assert!(took <= Duration::from_millis(600), "{line:?}: {took:?}");
         drop((held, lease));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_stays_full_lets_those_in_front_go() {
+    let (remote, tollgate) = start().await;
+    let begin = tollgate.now();
+    let _held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it fits");
+    let waiting = [wait_in_line(&tollgate, 600_000), wait_in_line(&tollgate, 600_000)];
+    sleep_ms(1_000).await;
+    remote.set(Line::Full);
+    // They ask when what is held ends by itself.
+    for (waiter, seconds) in waiting.into_iter().zip([62, 64]) {
+        let refusal = waiter.await.expect("no panic").expect_err("there is no room for it");
+        let took = tollgate.now().since(begin);
+        assert_eq!(refusal.reason, Reason::Overloaded);
+        let least = Duration::from_secs(seconds);
+        assert!(least <= took && took <= least + Duration::from_millis(1_000), "{took:?}");
     }
 }
 
@@ -294,6 +312,7 @@ async fn who_waits_keeps_nobody_from_what_is_allowed_while_the_ledger_is_away() 
     let (lease, took) = timed(&tollgate, tollgate.reserve(request(&[("slot", 1)]))).await;
     lease.expect("this end has one").complete(used(&[])).await.expect("it ends");
     assert_eq!(took, AT_ONCE);
+    assert_eq!(tollgate.peek(&request(&[("slot", 1)]).amounts).await, Ok(()), "as a reservation");
     let wait = Wait::at_most(Duration::from_secs(1));
     drop(tollgate.acquire(request(&[("slot", 1)]), wait).await.expect("this end has one"));
 
@@ -325,8 +344,7 @@ async fn a_refusal_in_line_takes_no_longer_than_one_answer() {
 
     remote.set(Line::Full);
     let (answer, took) = timed(&tollgate, tollgate.reserve(both())).await;
-    let nobody_knows = Reason::BackendError("the line is cut".to_owned());
-    assert_eq!((answer.expect_err("is it granted already?").reason, took), (nobody_knows, ONE_ANSWER));
+    assert_eq!((answer.expect_err("it is full").reason, took), (Reason::Overloaded, ONE_ANSWER));
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ use crate::actors::runtime::Runtime;
 use crate::actors::supervision::RETIRED;
 use crate::actors::timer::Timer;
 use crate::backends::Settled;
-use crate::policy::{Grant, Key, KeyPattern, Moment, Reason, Refusal, Reserve};
+use crate::policy::{Grant, Key, KeyPattern, Moment, Reason, Refusal, Reserve, Ticket};
 
 /// The most messages queued for one rate limiter.
 const QUEUE_MAX: usize = 1_024;
@@ -34,6 +34,9 @@ const SETTLE_RETRY: Duration = Duration::from_secs(1);
 
 /// How long until a ledger that did not answer, or is full, is asked again for the one in front.
 const LEDGER_RETRY_MS: RangeInclusive<u64> = 100..=500;
+
+/// How long the one in front is kept there by a ledger that is full. What it lacks room for may be another limit's.
+const FULL_MAX: Duration = Duration::from_secs(2);
 
 /// What the actor of one limit can be asked.
 #[derive(Debug)]
@@ -92,6 +95,8 @@ pub(super) struct RateLimiterState {
     key: Key,
     limiter: Arc<Limiter>,
     timer: Timer,
+    /// Since when the ledger has been full for this one, in front.
+    full: Option<(Ticket, Moment)>,
     /// The registry is to be told once the limit is active again. True at first: an earlier incarnation may have died
     /// before it did so.
     owes_report: bool,
@@ -107,7 +112,7 @@ impl Actor for RateLimiter {
         _: ActorRef<Self::Msg>,
         (runtime, key, limiter): Self::Arguments,
     ) -> Result<RateLimiterState, ActorProcessingErr> {
-        Ok(RateLimiterState { runtime, key, limiter, timer: Timer::default(), owes_report: true })
+        Ok(RateLimiterState { runtime, key, limiter, timer: Timer::default(), full: None, owes_report: true })
     }
 
     async fn handle(
@@ -195,14 +200,24 @@ impl RateLimiterState {
                     self.wake_line(&stopping);
                     continue;
                 }
-                // A ledger that is away or full for a moment costs nobody a place in line.
-                Err(refusal) if matches!(refusal.reason, Reason::BackendError(_) | Reason::Overloaded) => {
+                // A ledger that is away, or full for a moment, costs nobody a place in line.
+                Err(refusal)
+                    if matches!(refusal.reason, Reason::BackendError(_))
+                        || refusal.reason == Reason::Overloaded && self.is_full_for_a_moment(candidate.ticket) =>
+                {
                     return Some(self.look_again_in(Duration::from_millis(fastrand::u64(LEDGER_RETRY_MS))));
                 }
                 Err(refusal) => Err(refusal),
             };
             self.runtime.limiters.lines.answer(&candidate, answer);
         }
+    }
+
+    fn is_full_for_a_moment(&mut self, ticket: Ticket) -> bool {
+        let now = self.runtime.clock.now();
+        let since = self.full.filter(|(known, _)| *known == ticket).map_or(now, |(_, since)| since);
+        self.full = Some((ticket, since));
+        now.since(since) < FULL_MAX
     }
 
     /// The one in front stays there for so long; says until when.

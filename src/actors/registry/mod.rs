@@ -51,8 +51,8 @@ pub enum RegistryMessage {
     Delete(KeyPattern, RpcReplyPort<Result<Option<Entry>, RegistryError>>),
     /// The limit's pending decrease may have been applied.
     DecreaseApplied(KeyPattern),
-    /// Another server changed or deleted this definition: the ledger is asked how the one that is saved stands.
-    ChangedElsewhere(KeyPattern),
+    /// Another server changed or deleted definitions: the ledger is asked how those that are saved stand.
+    ChangedElsewhere,
     /// Try again what the ledger has not taken; it sends this to itself.
     CatchUp,
 }
@@ -79,6 +79,8 @@ impl Actor for Registry {
         myself: ActorRef<Self::Msg>,
         runtime: Arc<Runtime>,
     ) -> Result<RegistryState, ActorProcessingErr> {
+        // All are looked at now.
+        drop(runtime.changed_elsewhere.take());
         // Waits for a save that an earlier incarnation left behind.
         let entries = runtime.store.settled_entries().await;
         let mut patterns: Vec<_> = entries.into_iter().map(|entry| entry.definition.pattern).collect();
@@ -107,11 +109,11 @@ impl Actor for Registry {
             RegistryMessage::List(reply) => drop(reply.send(runtime.store.entries())),
             RegistryMessage::Delete(pattern, reply) => drop(reply.send(ledger::delete(&runtime, pattern).await)),
             RegistryMessage::DecreaseApplied(pattern) => ledger::confirm(&runtime, &pattern).await,
-            RegistryMessage::ChangedElsewhere(pattern) => {
-                if runtime.store.find(&pattern).is_some() {
-                    let caught_up = ledger::catch_up(&runtime, vec![pattern]).await;
-                    state.try_again_later(&myself, caught_up);
-                }
+            RegistryMessage::ChangedElsewhere => {
+                let changed = runtime.changed_elsewhere.take();
+                let saved = changed.into_iter().filter(|pattern| runtime.store.find(pattern).is_some()).collect();
+                let caught_up = ledger::catch_up(&runtime, saved).await;
+                state.try_again_later(&myself, caught_up);
             }
             RegistryMessage::CatchUp => {
                 state.disarm();

@@ -162,7 +162,10 @@ impl Books {
     /// The limit of `key`, which this server may not have seen yet, if it still is the one that was charged.
     async fn defined(&self, owner: Owner, key: &Key) -> Result<Option<(Arc<Limit>, Terms)>, Trouble> {
         let Ok(limit) = self.limits.resolve(key, self.clock.now()) else { return Ok(None) };
-        let terms = self.open(&limit).await?;
+        let terms = match self.open(&limit).await {
+            Err(Trouble::Deleted { .. }) => return Ok(None),
+            opened => opened?,
+        };
         Ok((terms.standing.generation == owner.generation).then_some((limit, terms)))
     }
 

@@ -113,19 +113,17 @@ impl Books {
         }
     }
 
-    /// Waits until the cluster was there for so long: while it is away, nobody can ask again.
+    /// Waits until the cluster was there for so long in all: while it is away, nobody can ask again.
     async fn up_for(&self, delay: Duration) {
         let began = self.clock.now();
-        let mut up_since = began;
-        loop {
+        let (mut before, mut up) = (began, Duration::ZERO);
+        while up < delay && before.since(began) < PERSISTENCE && !self.is_closed() {
             self.sleep(RETRY_DELAY).await;
             let now = self.clock.now();
-            if self.session.is_away() {
-                up_since = now;
+            if !self.session.is_away() {
+                up += now.since(before);
             }
-            if delay <= now.since(up_since) || PERSISTENCE <= now.since(began) || self.is_closed() {
-                return;
-            }
+            before = now;
         }
     }
 

@@ -52,6 +52,9 @@ pub(super) struct Standing {
     pub(super) wanted: NonZeroU64,
     /// The capacity it has.
     pub(super) capacity: NonZeroU64,
+    /// The last version of a definition of its own that was deleted: it stays so, though what a template makes of the
+    /// key came after it.
+    pub(super) deleted_version: Option<u64>,
     /// When the entry was written, in the cluster's time: the ticks of a bucket begin anew then.
     pub(super) since_ns: u64,
 }
@@ -91,6 +94,17 @@ pub(super) enum Found {
     Garbled,
 }
 
+impl Found {
+    /// The last version that was deleted.
+    pub(super) fn deleted_version(&self) -> Option<u64> {
+        match self {
+            Self::Nothing { deleted_version, .. } => *deleted_version,
+            Self::Limit(standing) => standing.deleted_version,
+            Self::Garbled => None,
+        }
+    }
+}
+
 /// What has to be written so that a definition is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -118,30 +132,33 @@ pub(super) fn read(transfers: &[Transfer]) -> Found {
         match Code::of(part) {
             Some(Code::Retired) => return Found::Nothing { seq, deleted_version: Some(part.user_data_64()) },
             Some(code @ (Code::Begin | Code::Change | Code::Lowering)) => head = Some((code, part)),
-            Some(Code::Manner) => manner = Manner::numbered(part.user_data_64()),
+            Some(Code::Manner) => manner = manner_of(part),
             Some(Code::InForce) => in_force = capacity_of(part),
             Some(code) => rule = kind_of(code, part).map(|kind| (kind, (part.user_data_64() >> 32) as u32)),
             None => {}
         }
     }
-    let (Some((code, head)), Some((kind, generation)), Some(manner)) = (head, rule, manner) else {
+    let (Some((code, head)), Some((kind, generation)), Some((manner, deleted_version))) = (head, rule, manner) else {
         return Found::Garbled;
     };
     let wanted = capacity_of(head);
     let capacity = if code == Code::Lowering { in_force } else { wanted };
     let (Some(wanted), Some(capacity)) = (wanted, capacity) else { return Found::Garbled };
     let (version, since_ns) = (head.user_data_64(), head.as_raw().timestamp);
-    Found::Limit(Standing { seq, generation, version, kind, manner, wanted, capacity, since_ns })
+    Found::Limit(Standing { seq, generation, version, kind, manner, wanted, capacity, deleted_version, since_ns })
 }
 
 /// What has to be written so that this is in force. Of two with one version the first stays.
 pub(super) fn next_step(found: &Found, wanted: &Wanted) -> Step {
     let Wanted { kind, manner, capacity, version, is_exact } = *wanted;
+    let deleted_version = found.deleted_version().unwrap_or(0);
+    let is_deleted = is_exact && found.deleted_version().is_some() && version <= deleted_version;
     let standing = match found {
-        Found::Limit(standing) => standing,
-        Found::Nothing { deleted_version: Some(deleted), .. } if is_exact && version <= *deleted => {
-            return Step::Superseded { version: *deleted };
+        Found::Limit(standing) if is_deleted => {
+            return Step::Superseded { version: deleted_version.max(standing.version) };
         }
+        Found::Nothing { .. } if is_deleted => return Step::Superseded { version: deleted_version },
+        Found::Limit(standing) => standing,
         Found::Nothing { seq, .. } => return Step::Begin { seq: seq + 1 },
         Found::Garbled => unreachable!("nothing is written to a log that is not understood"),
     };
@@ -176,8 +193,8 @@ pub(super) enum Entry {
 }
 
 impl Chart {
-    /// The transfers of an entry.
-    pub(super) fn entry(&self, key: u128, seq: u32, entry: Entry, wanted: &Wanted) -> Vec<Transfer> {
+    /// The transfers of an entry, which comes after what was found.
+    pub(super) fn entry(&self, key: u128, seq: u32, entry: Entry, found: &Found, wanted: &Wanted) -> Vec<Transfer> {
         let Wanted { kind, manner, capacity, version, .. } = *wanted;
         let record = |part, code, amount: Option<NonZeroU64>, user_data_64| {
             let id = self.ids.entry(part, key, seq);
@@ -200,7 +217,7 @@ impl Chart {
         let mut transfers = vec![
             record("entry", code, Some(capacity), version),
             record("rule", rule, amount, u64::from(generation) << 32 | period.get()),
-            record("manner", Code::Manner, None, manner.number()),
+            record("manner", Code::Manner, found.deleted_version().and_then(NonZeroU64::new), manner.number()),
         ];
         if in_force.is_some() {
             transfers.push(record("in force", Code::InForce, in_force, 0));
@@ -232,6 +249,12 @@ fn kind_of(code: Code, transfer: &Transfer) -> Option<Kind> {
         }
         _ => None,
     }
+}
+
+/// What the third part says, and the last version that was deleted before it.
+fn manner_of(transfer: &Transfer) -> Option<(Manner, Option<u64>)> {
+    let deleted_version = u64::try_from(transfer.amount()).ok()?;
+    Some((Manner::numbered(transfer.user_data_64())?, (deleted_version != 0).then_some(deleted_version)))
 }
 
 fn capacity_of(transfer: &Transfer) -> Option<NonZeroU64> {

@@ -5,6 +5,7 @@ use crate::backends::tigerbeetle::lease::Maker;
 use crate::policy::{Definition, DefinitionFields, Mode, SECONDS_MAX};
 
 const KEY: u128 = 77;
+const NOTHING: Found = Found::Nothing { seq: 0, deleted_version: None };
 
 fn definition(kind: &str, capacity: u64, period: u64) -> Definition {
     let (window_seconds, timeout_seconds, refill_seconds) = match kind {
@@ -41,7 +42,7 @@ fn log(entries: &[(Option<Entry>, &Definition, u64)]) -> Vec<Transfer> {
     let chart = Chart::new(1, Maker::random());
     let written = entries.iter().zip(1..).flat_map(|((entry, definition, version), seq)| match entry {
         None => vec![chart.retirement(KEY, seq, *version)],
-        Some(entry) => chart.entry(KEY, seq, *entry, &wanted(definition, *version)),
+        Some(entry) => chart.entry(KEY, seq, *entry, &NOTHING, &wanted(definition, *version)),
     });
     let mut written: Vec<_> = written.collect();
     written.reverse();
@@ -60,7 +61,18 @@ fn the_last_entry_says_what_is_in_force_and_what_is_wanted() {
     assert_eq!(read(&[]), Found::Nothing { seq: 0, deleted_version: None });
     let (wanted, generation) = (capacity(10), 1);
     let (kind, manner) = (ten.kind, Manner { mode: ten.mode, overage: ten.overage });
-    let begun = Standing { seq: 1, generation, version: 4, kind, manner, wanted, capacity: wanted, since_ns: 0 };
+    let (version, capacity_before, deleted_version) = (4, wanted, None);
+    let begun = Standing {
+        seq: 1,
+        generation,
+        version,
+        kind,
+        manner,
+        wanted,
+        capacity: capacity_before,
+        deleted_version,
+        since_ns: 0,
+    };
     let begin = (Some(Entry::Begin), &ten, 4);
     assert_eq!(read(&log(&[begin])), Found::Limit(begun));
     let waiting = Entry::Lowering { generation, capacity: capacity(10) };
@@ -113,6 +125,12 @@ fn the_newer_version_wins_and_the_first_of_two_with_one_version_stays() {
     assert_eq!(step(&deleted, &ten, 6), Step::Begin { seq: 4 });
     let of_template = Wanted { is_exact: false, ..wanted(&ten, 1) };
     assert_eq!(next_step(&deleted, &of_template), Step::Begin { seq: 4 });
+    let mut of_template = Chart::new(1, Maker::random()).entry(KEY, 4, Entry::Begin, &deleted, &of_template);
+    of_template.reverse();
+    let of_template = read(&of_template);
+    assert_eq!(of_template.deleted_version(), Some(5));
+    assert_eq!(step(&of_template, &ten, 5), Step::Superseded { version: 5 }, "it stays deleted");
+    assert_eq!(step(&of_template, &ten, 6), Step::Change { seq: 5, raise: 0 });
     assert_eq!(step(&found, &ten, 4), Step::Keep);
     assert_eq!(step(&found, &five, 4), Step::Superseded { version: 4 });
     for version in [0, 3] {

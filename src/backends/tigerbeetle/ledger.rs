@@ -115,6 +115,7 @@ impl Backend for TigerBeetleLedger {
                 }
             }
             self.retiring.put(pattern, removed);
+            self.books.follow_template(pattern, None);
         }
         let (books, retiring, pattern) = (Arc::clone(&self.books), Arc::clone(&self.retiring), pattern.clone());
         let is_known = retiring.has(&pattern);
@@ -213,7 +214,10 @@ impl Backend for TigerBeetleLedger {
         let Some(limit) = self.books.limits.existing(key) else { return Reply::Now(Ok(Settled::Unknown)) };
         let books = Arc::clone(&self.books);
         self.ask(async move {
-            let terms = books.settle_decrease(&limit).await?;
+            let terms = match books.settle_decrease(&limit).await {
+                Err(Trouble::Deleted { .. }) => return Ok(Settled::Unknown),
+                settled => settled?,
+            };
             let next_change = Some(books.clock.now().after(DECREASE_RETRY));
             Ok(if terms.standing.is_decreasing() { Settled::Decreasing { next_change } } else { Settled::Active })
         })

@@ -8,7 +8,7 @@ use super::books::{Books, Trouble, Written};
 use super::chart::{Code, LimitAccounts};
 use super::definition_log::{self, Entry, Found, Standing, Step, Wanted, next_step};
 use super::limit::{Limit, Terms};
-use crate::policy::{KeyPattern, Kind};
+use crate::policy::Kind;
 
 /// How often another server may be faster before this one gives up for now.
 pub(super) const TRIES: usize = 16;
@@ -82,7 +82,9 @@ impl Books {
                         Entered::NotFree => {
                             let Standing { generation, capacity, .. } = standing;
                             let entry = Entry::Lowering { generation, capacity };
-                            self.enter(limit, standing, self.chart.entry(limit.hash, seq, entry, &wanted)).await?
+                            let found = Found::Limit(standing);
+                            let chain = self.chart.entry(limit.hash, seq, entry, &found, &wanted);
+                            self.enter(limit, standing, chain).await?
                         }
                         entered => entered,
                     }
@@ -132,36 +134,6 @@ impl Books {
         }
     }
 
-    /// Takes a limit out: what it holds ends as it would have, and a limit defined anew knows nothing of it. A template
-    /// has no account.
-    pub(super) async fn retire(&self, hash: u128, version: u64, has_account: bool) -> Result<(), Trouble> {
-        let mut burned = 0;
-        for _ in 0..TRIES {
-            let Found::Limit(standing) = self.read_log(hash).await? else { return Ok(()) };
-            let seq = standing.seq + 1 + burned;
-            let mut chain = vec![self.chart.retirement(hash, seq, version.max(standing.version))];
-            if has_account {
-                chain.push(self.drain(hash, &standing));
-            }
-            match entered(&self.write_chain(Vec::new(), chain).await?)? {
-                Entered::Written => return Ok(()),
-                Entered::Burned => burned += 1,
-                Entered::TooLate | Entered::NotFree => burned = 0,
-            }
-        }
-        Err(Trouble::Fault("the limit changes faster than it can be deleted".to_owned()))
-    }
-
-    /// The same for a definition that an earlier process was to take out: this one does not know its limits.
-    pub(super) async fn retire_unless_newer(&self, pattern: &KeyPattern, version: u64) -> Result<(), Trouble> {
-        let key = pattern.as_key();
-        let hash = key.as_ref().map_or_else(|| self.chart.ids.pattern(pattern), |key| self.chart.ids.key(key));
-        match self.standing(hash).await? {
-            Some(standing) if standing.version <= version => self.retire(hash, version, key.is_some()).await,
-            _ => Ok(()),
-        }
-    }
-
     fn opened(&self, limit: &Limit, standing: Standing) -> Terms {
         let mut state = limit.lock();
         if state.standing.map(|before| before.seq) != Some(standing.seq) {
@@ -189,7 +161,7 @@ impl Books {
         let accounts = [self.chart.shared_accounts(), self.chart.limit_accounts(hash, seq)].concat();
         self.make_accounts(accounts).await?;
         let account = self.chart.accounts_of(hash, seq).limit;
-        let mut chain = self.chart.entry(hash, seq, Entry::Begin, wanted);
+        let mut chain = self.chart.entry(hash, seq, Entry::Begin, before, wanted);
         chain.push(self.capacity_move(self.chart.operator, account, wanted.capacity.get()));
         if let Found::Limit(standing) = before {
             chain.push(self.drain(hash, standing));
@@ -198,7 +170,7 @@ impl Books {
     }
 
     /// Takes what is free of a limit that is no longer used, so that servers that do not know yet grant nothing more.
-    fn drain(&self, hash: u128, standing: &Standing) -> Transfer {
+    pub(super) fn drain(&self, hash: u128, standing: &Standing) -> Transfer {
         let account = self.chart.accounts_of(hash, standing.generation).limit;
         let id = self.chart.ids.fresh(self.unix_ms());
         self.chart.posted_as_far_as_there(id, Code::Capacity, account, self.chart.operator, u128::MAX)
@@ -213,7 +185,8 @@ impl Books {
         raise: u64,
     ) -> Result<Entered, Trouble> {
         let generation = standing.generation;
-        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, wanted);
+        let found = Found::Limit(standing);
+        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, &found, wanted);
         if raise != 0 {
             let LimitAccounts { limit: account, spent, .. } = self.chart.accounts_of(limit.hash, generation);
             chain.push(self.capacity_move(self.chart.operator, account, raise));
@@ -235,7 +208,8 @@ impl Books {
     ) -> Result<Entered, Trouble> {
         let generation = standing.generation;
         let accounts = self.chart.accounts_of(limit.hash, generation);
-        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, wanted);
+        let found = Found::Limit(standing);
+        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, &found, wanted);
         chain.push(self.capacity_move(accounts.limit, self.chart.operator, by));
         self.enter(limit, standing, chain).await
     }

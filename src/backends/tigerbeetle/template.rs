@@ -22,7 +22,7 @@ impl Books {
         for _ in 0..TRIES {
             let found = self.read_log(hash).await?;
             let wanted = Wanted { is_exact: true, ..own(registered) };
-            let (seq, entry) = match (next_step(&found, &wanted), found) {
+            let (seq, entry) = match (next_step(&found, &wanted), &found) {
                 (Step::Keep, _) => {
                     self.follow_template(pattern, None);
                     return Ok(None);
@@ -41,7 +41,7 @@ impl Books {
                 }
                 (step, _) => unreachable!("{step:?} is of a template that was found"),
             };
-            let chain = self.chart.entry(hash, seq + burned, entry, &wanted);
+            let chain = self.chart.entry(hash, seq + burned, entry, &found, &wanted);
             let written = self.write_chain(Vec::new(), chain).await?;
             burned = if entered(&written)? == Entered::Burned { burned + 1 } else { 0 };
         }
@@ -55,14 +55,13 @@ impl Books {
             Some(Elsewhere::Deleted { version }) if own.version <= *version => {
                 Err(Trouble::Deleted { version: *version })
             }
-            Some(Elsewhere::Newer(newer)) if newer.kind.name() == own.kind.name() && own.version <= newer.version => {
-                Ok(Wanted { is_exact: false, ..*newer })
-            }
+            Some(Elsewhere::Newer(newer)) if own.version <= newer.version => Ok(Wanted { is_exact: false, ..*newer }),
             _ => Ok(own),
         }
     }
 
-    fn follow_template(&self, pattern: &KeyPattern, elsewhere: Option<Elsewhere>) {
+    /// Notes what another server made of a template, or that it is as it is here.
+    pub(super) fn follow_template(&self, pattern: &KeyPattern, elsewhere: Option<Elsewhere>) {
         let mut templates = self.templates_elsewhere();
         match elsewhere {
             Some(elsewhere) => drop(templates.insert(pattern.clone(), elsewhere)),

@@ -10,7 +10,7 @@ use super::line::Line;
 use super::refusing::Balance;
 use super::reserve::refuse;
 use crate::backends::{DefinitionTotals, Registered, Totals, Usage, UsagePage};
-use crate::policy::{Amounts, Counters, DefinitionFields, Key, LimitState, Moment, Reason, Refusal};
+use crate::policy::{Amounts, Counters, Definition, Key, LimitState, Moment, Reason, Refusal};
 
 /// How a limit stands in the ledger.
 enum Stands {
@@ -114,15 +114,16 @@ impl Books {
         let now = self.clock.now();
         let registered = limit.registered();
         let counters = limit.lock().counters;
-        let Standing { capacity, manner: Manner { mode, overage }, .. } = terms.standing;
+        let Standing { kind, capacity, manner: Manner { mode, overage }, .. } = terms.standing;
         let paused_until = terms.paused_until.filter(|until| now < *until);
         let available = balance.free.saturating_sub(terms.withheld);
         let debt = balance.owed + balance.debt;
         let state = terms.state();
         let (capacity, withheld) = (capacity.get(), terms.withheld);
-        let unused = unused(&limit.key, &registered);
         // What is in force, which another server may have defined.
-        let definition = DefinitionFields { mode, overage, ..unused.definition };
+        let own = registered.definition.clone();
+        let definition = Definition { kind, mode, overage, capacity: terms.standing.wanted, ..own }.into();
+        let unused = unused(&limit.key, &registered);
         Usage { definition, capacity, available, withheld, paused_until, debt, state, counters, ..unused }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Line {
     Away,
     /// It is done, and the caller learns that nobody knows.
     Deaf,
-    /// Too much is on its way: reservations are refused, of all else nobody knows.
+    /// Too much is on its way: reservations and looks are refused, of all else nobody knows.
     Full,
 }
 
@@ -155,6 +155,10 @@ impl Drop for Unheard {
     }
 }
 
+fn full<T: Send + 'static>() -> Reply<Result<T, Box<Refusal>>> {
+    Reply::Later(Box::pin(async { Err(Box::new(Refusal::overloaded(Duration::from_secs(1)))) }))
+}
+
 impl Backend for Remote {
     fn kind(&self) -> &'static str {
         "remote"
@@ -179,8 +183,7 @@ impl Backend for Remote {
             return self.near().reserve(request);
         }
         if self.line() == Line::Full {
-            let refusal = Refusal::overloaded(Duration::from_secs(1));
-            return Reply::Later(Box::pin(async { Err(Box::new(refusal)) }));
+            return full();
         }
         let Reply::Later(answer) = self.ask(|far| far.reserve(request)) else { unreachable!("it is always later") };
         let never_ran = Complete { lease_id: request.lease_id, actuals: request.amounts.zeroed() };
@@ -203,7 +206,11 @@ impl Backend for Remote {
     }
 
     fn peek(&self, amounts: &Amounts) -> Reply<Result<(), Box<Refusal>>> {
-        self.ask(|far| far.peek(amounts))
+        match self.line() {
+            _ if self.is_alone() => self.near().peek(amounts),
+            Line::Full => full(),
+            _ => self.ask(|far| far.peek(amounts)),
+        }
     }
 
     fn complete(&self, request: &Complete) -> Reply<Result<(), LeaseError>> {

@@ -1,7 +1,7 @@
 //! Definitions and debts that several servers have a hand in.
 
 use tollgate::Tollgate;
-use tollgate::backends::{Applied, Backend};
+use tollgate::backends::{Applied, Backend, Settled};
 use tollgate::config::{BackendSettings, Settings};
 use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage, Reason};
 
@@ -78,6 +78,83 @@ async fn a_deleted_template_is_unknown_to_every_server_and_nothing_is_granted_tw
         late.grant(&[("t:a", 2)]).await;
         until(20, "the other server follows", async || other.reserve(&request(&[("t:c", 1)])).await.is_ok()).await;
         assert_eq!(other.reserve(&request(&[("t:a", 1)])).await.expect_err("2 of 2").reason, Reason::Denied);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_server_deleted_is_left_in_peace_and_its_leases_end() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other] = group(&shared.settings()).await;
+        for (key, at) in [("c", "c"), ("t:{x}", "t:a")] {
+            for member in [&one, &other] {
+                assert_eq!(member.put(concurrency(key, 9, 600), 5).await, ACTIVE);
+            }
+            let lease_id = other.grant(&[(at, 1)]).await;
+            one.ledger.remove(&pattern(key), 5).get().await.expect("the ledger answers");
+            let reason = async || other.reserve(&request(&[(at, 10)])).await.expect_err("more than there is").reason;
+            until(20, key, async || matches!(reason().await, Reason::UnknownLimitKey(_))).await;
+            let settled = other.ledger.settle(&support::key(at)).get().await;
+            assert_eq!(settled, Ok(Settled::Unknown), "else it would be asked for again and again");
+            other.complete(lease_id, &[(at, 2)]).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_definition_does_not_come_back_when_a_template_takes_over() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other] = group(&shared.settings()).await;
+        for member in [&one, &other] {
+            assert_eq!(member.put(concurrency("t:{x}", 2, 600), 1).await, ACTIVE);
+            assert_eq!(member.put(concurrency("t:a", 7, 600), 2).await, ACTIVE);
+        }
+        one.ledger.remove(&pattern("t:a"), 2).get().await.expect("the ledger answers");
+        one.grant(&[("t:a", 1)]).await;
+        let superseded = Applied::Superseded { version: 2 };
+        assert_eq!(other.put(concurrency("t:a", 7, 600), 2).await, superseded);
+        let shown = other.usage("t:a").await;
+        assert_eq!((shown.capacity, shown.available), (2, 1), "it is the template's at both");
+        assert_eq!(one.usage("t:a").await.capacity, 2);
+        assert_eq!(other.put(concurrency("t:a", 7, 600), 3).await, ACTIVE, "put again it is in force");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_template_go_its_instances_and_nothing_that_is_newer() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other] = group(&shared.settings()).await;
+        assert_eq!(one.put(concurrency("t:{x}", 2, 600), 5).await, ACTIVE);
+        one.grant(&[("t:a", 1)]).await;
+        assert_eq!(other.put(concurrency("t:a", 7, 600), 9).await, ACTIVE, "it is a limit of its own now");
+        one.ledger.remove(&pattern("t:{x}"), 5).get().await.expect("the ledger answers");
+        assert_eq!(other.put(concurrency("t:a", 7, 600), 9).await, ACTIVE, "it still is");
+        assert_eq!(other.available("t:a").await, 6);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_of_another_kind_holds_for_all_servers_too() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other] = group(&shared.settings()).await;
+        for member in [&one, &other] {
+            assert_eq!(member.put(concurrency("t:{x}", 2, 600), 5).await, ACTIVE);
+        }
+        one.ledger.remove(&pattern("t:{x}"), 5).get().await.expect("the ledger answers");
+        assert_eq!(one.put(rolling("t:{x}", 3, 600), 6).await, ACTIVE);
+        assert_eq!(other.put(concurrency("t:{x}", 2, 600), 5).await, Applied::Superseded { version: 6 });
+        other.grant(&[("t:a", 1)]).await;
+        for member in [&other, &one] {
+            let shown = member.usage("t:a").await;
+            assert_eq!((shown.definition.kind.as_str(), shown.available), ("rolling", 2));
+        }
     })
     .await;
 }

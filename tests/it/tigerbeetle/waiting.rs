@@ -149,13 +149,13 @@ async fn who_waits_keeps_its_place_while_all_slots_of_the_ledger_are_taken() {
         let names: Vec<_> = (0..LINES).map(|n| format!("c{n}")).collect();
         let limits: Vec<_> = names.iter().map(|name| concurrency(name, 1, 600)).collect();
         let there = start(&shared.settings(), &limits).await;
-        let narrow = TigerBeetleSettings { in_flight_max: 1, deadline: A_WHILE, ..shared.settings() };
+        let narrow = TigerBeetleSettings { in_flight_max: 4, deadline: A_WHILE, ..shared.settings() };
         let here = start(&narrow, &limits).await;
-        until(20, "its limits are in force", async || here.status().backend.not_in_force == 0).await;
+        until(60, "its limits are in force", async || here.status().backend.not_in_force == 0).await;
         let (mut held, mut waiting) = (Vec::new(), Vec::new());
         for name in &names {
             held.push(there.reserve(request(&[(name, 1)])).await.expect("there is room"));
-            // Who comes while the slot is taken is refused; who stands in line is not.
+            // Who comes while they are taken is refused; who stands in line is not.
             let caller = loop {
                 let (waiter, wanted) = (here.clone(), request(&[(name, 1)]));
                 let caller = tokio::spawn(async move { waiter.acquire(wanted, Wait::at_most(A_WHILE)).await });
