@@ -55,14 +55,15 @@ async fn a_server_is_loaded_and_found_right() {
 #[tokio::test]
 async fn requests_travel_together_by_a_schedule() {
     let target = Target::start(CONFIG).await;
-    let line = "--json --duration 1s --concurrency 32 --rate 400 --batch-size 8 --hot-key 50 --providers 1";
+    // Several starts fall into each tick of a timer, so that some meet however fast the server is.
+    let line = "--json --duration 1s --concurrency 32 --rate 8000 --batch-size 8 --hot-key 50 --providers 1";
     let ended = load(&target.words(line)).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let report = json(&ended);
     check_well(&report);
     let schedule = &report["schedule"];
     assert_eq!(number(schedule, "made"), number(&report, "reserves"), "{report}");
-    assert!(number(schedule, "made") + number(schedule, "missed") >= 400, "{report}");
+    assert!(number(schedule, "made") + number(schedule, "missed") >= 8000, "{report}");
     assert!((2..=8).contains(&number(&report["batches"], "max")), "{report}");
     assert_eq!((&report["providers"], &report["verify"]), (&1.into(), &Value::Null));
 }
