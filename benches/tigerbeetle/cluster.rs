@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::binary::TigerBeetle;
+use super::binary::{OURS, TigerBeetle};
 use super::keeper::Keeper;
 
 /// How long the servers may take until they listen.
@@ -23,7 +23,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// So many replicas of one cluster, run with `options`.
     pub(crate) fn start(replicas: usize, options: &'static [&'static str]) -> Self {
-        let server = TigerBeetle::find(options);
+        let server = TigerBeetle::find(OURS, options);
         let addresses = free_addresses(replicas);
         let run = |index| {
             let folder = tempfile::Builder::new().prefix("tigerbeetle-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));

@@ -17,7 +17,7 @@ pub(crate) fn steps(repository: &Path) -> Result<Vec<Step>, String> {
         }
     }
     names.sort();
-    toolchain::for_tests(repository)?;
+    toolchain::for_runs(repository)?;
     Ok(names.iter().map(|name| Step::cargo(format!("bench --all-features --bench {name}"))).collect())
 }
 

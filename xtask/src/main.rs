@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         ["test"] => test::steps(repository).map(|steps| step::run(&steps, repository)),
         ["lint"] => lint::steps(repository).map(|steps| step::run(&steps, repository)),
         ["bench"] => bench::steps(repository).map(|steps| step::run(&steps, repository)),
-        ["tigerbeetle"] => toolchain::for_tests(repository).map(|server| {
+        ["tigerbeetle"] => toolchain::for_runs(repository).map(|server| {
             println!("{}", server.display());
             ExitCode::SUCCESS
         }),

@@ -10,7 +10,6 @@ pub(crate) fn steps(repository: &Path) -> Result<Vec<Step>, String> {
     let browser = programs::browser()?;
     programs::require_curl()?;
     programs::require_python()?;
-    toolchain::NODE.ready(repository)?;
     toolchain::for_tests(repository)?;
     Ok(vec![
         Step::cargo("test --workspace --all-features").with(programs::BROWSER_VARIABLE, browser),

@@ -46,6 +46,10 @@ pub(crate) const SERVER: Tool = Tool {
     make: tigerbeetle::build,
 };
 
+/// A server that is too old for the client, and one that is too new.
+pub(crate) const OLDER_SERVER: Tool = Tool { variable: "TB_OLDER_BIN", folder: "tigerbeetle-0.16.77", ..SERVER };
+pub(crate) const NEWER_SERVER: Tool = Tool { variable: "TB_NEWER_BIN", folder: "tigerbeetle-0.16.79", ..SERVER };
+
 /// Runs the JavaScript in README.
 pub(crate) const NODE: Tool = Tool {
     variable: "NODE_BIN",
@@ -61,10 +65,16 @@ pub(crate) fn for_builds(repository: &Path) -> Result<(), String> {
     LIBCLANG.ready(repository).map(drop)
 }
 
-/// Makes what running all tests needs: that, and the TigerBeetle server, which is the answer.
-pub(crate) fn for_tests(repository: &Path) -> Result<PathBuf, String> {
+/// Makes what running with TigerBeetle needs: that, and the server, which is the answer.
+pub(crate) fn for_runs(repository: &Path) -> Result<PathBuf, String> {
     for_builds(repository)?;
     SERVER.ready(repository)
+}
+
+/// Makes what all tests need: that, servers of other releases, and Node.js.
+pub(crate) fn for_tests(repository: &Path) -> Result<(), String> {
+    for_runs(repository)?;
+    [OLDER_SERVER, NEWER_SERVER, NODE].iter().try_for_each(|tool| tool.ready(repository).map(drop))
 }
 
 impl Tool {
@@ -174,7 +184,7 @@ mod tests {
     #[test]
     fn cargo_tells_every_command_where_the_tools_are() {
         let config = include_str!("../../.cargo/config.toml");
-        for tool in [ZIG, LIBCLANG, SERVER, NODE] {
+        for tool in [ZIG, LIBCLANG, SERVER, OLDER_SERVER, NEWER_SERVER, NODE] {
             let place = Path::new(FOLDER).join(tool.folder).join(tool.path);
             let line = format!("{} = {{ value = \"{}\", relative = true }}", tool.variable, place.display());
             assert!(config.lines().any(|found| found == line), "{line}");

@@ -18,11 +18,15 @@ use tokio::time::{sleep, timeout};
 use tollgate::config::TigerBeetleSettings;
 
 use super::within;
-use binary::TigerBeetle;
+use binary::{OURS, Release, TigerBeetle};
 use keeper::Keeper;
 
 /// Half the memory (1.45 GiB each), and room for eight clients.
 const OPTIONS: &[&str] = &["--development"];
+
+/// Too old for our client, and too new.
+pub(crate) const OLDER: Release = Release { variable: "TB_OLDER_BIN", folder: "tigerbeetle-0.16.77" };
+pub(crate) const NEWER: Release = Release { variable: "TB_NEWER_BIN", folder: "tigerbeetle-0.16.79" };
 
 /// How long a server may take until it listens. It is 1.5 s where nothing else runs.
 const PATIENCE_SECONDS: u64 = 60;
@@ -92,13 +96,18 @@ impl Server {
     /// The same for a test with so many clients: with fewer it waits for fewer others. The first test starts it.
     pub(crate) async fn shared_by(clients: u32) -> Shared {
         let clients = CLIENTS.acquire_many(clients).await.expect("it is never closed");
-        let server = SHARED.get_or_init(async || start(1, None).await.remove(0)).await;
+        let server = SHARED.get_or_init(async || start(OURS, 1, None).await.remove(0)).await;
         Shared { server, ledger: LEDGERS.fetch_add(1, Ordering::Relaxed), _clients: clients }
     }
 
     /// A server for one test, which may do to it what it likes. The test starts no other one while it has this one.
     pub(crate) async fn start() -> Self {
-        start(1, Some(room(1).await)).await.remove(0)
+        Self::start_of(OURS).await
+    }
+
+    /// The same, of another release.
+    pub(crate) async fn start_of(release: Release) -> Self {
+        start(release, 1, Some(room(1).await)).await.remove(0)
     }
 
     /// Where all replicas of its cluster are, in their order.
@@ -163,8 +172,8 @@ impl Server {
         self.keeper.lock().expect("no panic").log()
     }
 
-    fn format(index: usize, addresses: &Arc<[SocketAddr]>, room: Option<Room>) -> Self {
-        let tigerbeetle = TigerBeetle::find(OPTIONS);
+    fn format(release: Release, index: usize, addresses: &Arc<[SocketAddr]>, room: Option<Room>) -> Self {
+        let tigerbeetle = TigerBeetle::find(release, OPTIONS);
         let folder = tempfile::Builder::new().prefix("tigerbeetle-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let folder = folder.expect("a directory").keep();
         let file = folder.join("data");
@@ -211,7 +220,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster for one test, as [`Server::start`] is.
     pub(crate) async fn start(replicas: u16) -> Self {
-        Self { replicas: start(replicas, Some(room(replicas).await)).await }
+        Self { replicas: start(OURS, replicas, Some(room(replicas).await)).await }
     }
 
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
@@ -241,12 +250,13 @@ pub(crate) async fn room(servers: u16) -> Room {
 }
 
 /// The replicas of a new cluster, at addresses that were free a moment before; else at others.
-async fn start(count: u16, room: Option<Room>) -> Vec<Server> {
+async fn start(release: Release, count: u16, room: Option<Room>) -> Vec<Server> {
     loop {
         let room = room.clone();
         let formatted = spawn_blocking(move || {
             let addresses: Arc<[_]> = free_addresses(count).into();
-            (0..addresses.len()).map(|index| Server::format(index, &addresses, room.clone())).collect::<Vec<_>>()
+            let format = |index| Server::format(release, index, &addresses, room.clone());
+            (0..addresses.len()).map(format).collect::<Vec<_>>()
         });
         let servers = formatted.await.expect("no panic");
         let started = join_all(servers.iter().map(Server::run)).await;

@@ -4,8 +4,20 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where `cargo xtask tigerbeetle` puts it.
-const BUILT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.toolchain/tigerbeetle-0.16.78/tigerbeetle");
+/// Where `cargo xtask` puts what it builds.
+const TOOLCHAIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.toolchain");
+
+/// What a server calls itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Release {
+    /// Names the binary, as cargo sets it.
+    pub(super) variable: &'static str,
+    /// Where it was built here.
+    pub(super) folder: &'static str,
+}
+
+/// That of our client.
+pub(super) const OURS: Release = Release { variable: "TB_BIN", folder: "tigerbeetle-0.16.78" };
 
 /// Where the binary is.
 pub(super) struct TigerBeetle {
@@ -14,17 +26,15 @@ pub(super) struct TigerBeetle {
 }
 
 impl TigerBeetle {
-    /// The one that `TB_BIN` names, as cargo sets it, or else the one that was built here; run with `options`.
+    /// The one that the release's variable names, or else the one that was built here; run with `options`.
     ///
     /// # Panics
     /// If there is none.
-    pub(super) fn find(options: &'static [&'static str]) -> Self {
-        Self::at(std::env::var_os("TB_BIN").map_or_else(|| PathBuf::from(BUILT), PathBuf::from), options)
-    }
-
-    fn at(path: PathBuf, options: &'static [&'static str]) -> Self {
-        let is_there = path.is_file();
-        assert!(is_there, "there is no `{}`: run `cargo xtask tigerbeetle`, or set `TB_BIN`", path.display());
+    pub(super) fn find(release: Release, options: &'static [&'static str]) -> Self {
+        let Release { variable, folder } = release;
+        let built = || Path::new(TOOLCHAIN).join(folder).join("tigerbeetle");
+        let path = std::env::var_os(variable).map_or_else(built, PathBuf::from);
+        assert!(path.is_file(), "there is no `{}`: run `cargo xtask test`, or set `{variable}`", path.display());
         Self { path, options }
     }
 
@@ -48,7 +58,8 @@ impl TigerBeetle {
 }
 
 #[test]
-#[should_panic(expected = "there is no `no/such/tigerbeetle`: run `cargo xtask tigerbeetle`, or set `TB_BIN`")]
+#[should_panic(expected = "no-such-folder/tigerbeetle`: run `cargo xtask test`, or set `TOLLGATE_NO_SUCH_VARIABLE`")]
 fn a_missing_binary_is_told_with_what_to_do() {
-    TigerBeetle::at(PathBuf::from("no/such/tigerbeetle"), &[]);
+    let release = Release { variable: "TOLLGATE_NO_SUCH_VARIABLE", folder: "no-such-folder" };
+    TigerBeetle::find(release, &[]);
 }

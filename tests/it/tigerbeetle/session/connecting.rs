@@ -1,4 +1,4 @@
-//! What is said when there is no cluster. Each error is provoked for real but for those of another release.
+//! What is said when there is no cluster, or none that fits. What people can get wrong is provoked for real.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tollgate::clock::Clock;
 use tollgate::config::TigerBeetleSettings;
 
 use super::{connect, settings, stranger};
-use crate::support::tigerbeetle::{Cluster, Server};
+use crate::support::tigerbeetle::{Cluster, NEWER, OLDER, Server};
 use crate::support::{sleep_ms, within};
 
 /// Ten seconds for an answer, at most two to find out more, and what a busy machine adds.
@@ -79,6 +79,20 @@ async fn the_cluster_has_another_number() {
     let other = TigerBeetleSettings { cluster_id: 7, ..settings(shared.addresses()) };
     let wrong = error(&other).await;
     assert_eq!(wrong, ConnectError::NotThisCluster { addresses: address.to_string(), cluster_id: 7 });
+}
+
+#[tokio::test]
+async fn the_cluster_is_of_an_older_release() {
+    let server = Server::start_of(OLDER).await;
+    let wrong = error(&settings(server.addresses())).await;
+    assert_eq!(wrong, ConnectError::ClusterTooOld(server.address().to_string()));
+}
+
+#[tokio::test]
+async fn the_cluster_is_of_a_newer_release() {
+    let server = Server::start_of(NEWER).await;
+    let wrong = error(&settings(server.addresses())).await;
+    assert_eq!(wrong, ConnectError::ClusterTooNew(server.address().to_string()));
 }
 
 #[tokio::test]
