@@ -172,8 +172,8 @@ impl Books {
             let is_same = state.standing.is_some_and(|standing| standing.seq == terms.standing.seq);
             let sent = if is_same { state.ticked } else { 0 };
             drop(state);
-            let refills = ticks.due(sent, cluster_ns).map(|(tick, amount)| self.chart.refill(terms, tick, amount));
-            transfers.extend(refills);
+            let refill = |(tick, amount)| self.chart.refill(terms, ticks.tick(tick), amount);
+            transfers.extend(ticks.due(sent, cluster_ns).map(refill));
         }
         if terms.owes {
             transfers.push(self.chart.collect(&terms.accounts, self.unix_ms()));

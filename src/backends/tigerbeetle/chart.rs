@@ -18,6 +18,7 @@ use tigerbeetle_unofficial::{Account, Transfer, account, transfer};
 use super::ids::Ids;
 use super::lease::Maker;
 use super::limit::Rules;
+use super::ticks::Tick;
 use crate::policy::LeaseId;
 
 /// What an account is, as its `code` says.
@@ -225,7 +226,7 @@ impl Chart {
     }
 
     /// What a bucket gets back by one tick: no more than it gave out.
-    pub(super) fn refill(&self, rules: &Rules, tick: u64, amount: u64) -> Transfer {
+    pub(super) fn refill(&self, rules: &Rules, tick: Tick, amount: u64) -> Transfer {
         let id = self.ids.refill(rules.hash, rules.standing.seq, tick);
         let LimitAccounts { limit, spent, .. } = rules.accounts;
         self.posted_as_far_as_there(id, Code::Refill, spent, limit, amount.into())

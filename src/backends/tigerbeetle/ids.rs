@@ -1,9 +1,11 @@
 //! Ids of accounts and transfers. Each is derived from what it stands for, so that whoever does a step again, on any
-//! server and after any crash, finds it done. Ids of a lease begin with the time in its ULID: the cluster takes ids
-//! that rise much faster than random ones.
+//! server and after any crash, finds it done. Ids of a lease begin with the time in its ULID, those of refills with the
+//! time of their tick: the cluster takes ids that rise much faster than random ones. What belongs to a definition is
+//! made once, and has none.
 
 use sha2::{Digest, Sha256};
 
+use super::ticks::Tick;
 use crate::policy::{Key, KeyPattern, LeaseId};
 
 const LOW_BITS: u32 = 80;
@@ -63,8 +65,9 @@ impl Ids {
     }
 
     /// The refill of one tick of a bucket whose rule came with this entry of its log.
-    pub(super) fn refill(self, key: u128, rule_seq: u32, tick: u64) -> u128 {
-        self.hash("refill", &[&key.to_be_bytes(), &rule_seq.to_be_bytes(), &tick.to_be_bytes()])
+    pub(super) fn refill(self, key: u128, rule_seq: u32, Tick { number, unix_ms }: Tick) -> u128 {
+        let parts: [&[u8]; 3] = [&key.to_be_bytes(), &rule_seq.to_be_bytes(), &number.to_be_bytes()];
+        usable(u128::from(unix_ms) << LOW_BITS | self.digest("refill", parts.iter()) & LOW)
     }
 
     /// For what may be done any number of times. Rises, as those of leases do.
@@ -128,11 +131,12 @@ mod tests {
         let key = |text| ids.key(&Key::parse(text).expect("a key"));
         let lease = LeaseId::from(7 << LOW_BITS | 9);
         let mut all = vec![key("a"), key("a:b"), other.key(&Key::parse("a").expect("a key"))];
+        let tick = |number| Tick { number, unix_ms: 1_000 };
         all.extend([ids.shared_account("operator"), ids.shared_account("log"), other.shared_account("log")]);
         for seq in 0..3 {
             all.extend([ids.limit_account("limit", key("a"), seq), ids.limit_account("owed", key("a"), seq)]);
             all.extend([ids.entry("entry", key("a"), seq), ids.entry("rule", key("a"), seq)]);
-            all.extend([ids.refill(key("a"), 1, seq.into()), ids.refill(key("a"), 2, seq.into())]);
+            all.extend([ids.refill(key("a"), 1, tick(seq.into())), ids.refill(key("a"), 2, tick(seq.into()))]);
             let attempt = u16::try_from(seq).expect("small");
             all.extend((0..32).map(|position| ids.holds(lease).at(position, attempt)));
         }
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_leases_rise_with_their_time_and_are_usable() {
+    fn ids_rise_with_their_time_and_are_usable() {
         let ids = Ids::new(1);
         for ms in [0, 1, 1 << 40, (1 << 48) - 1] {
             let (first, last) = (LeaseId::from(ms << LOW_BITS), LeaseId::from(ms << LOW_BITS | LOW));
@@ -153,6 +157,7 @@ mod tests {
             }
         }
         assert_eq!((usable(0), usable(u128::MAX)), (1, u128::MAX - 1));
+        assert_eq!(ids.refill(1, 2, Tick { number: 3, unix_ms: 4 }) >> LOW_BITS, 4);
         assert_eq!(ids.fresh(5) >> LOW_BITS, 5);
         assert_ne!(ids.fresh(5), ids.fresh(5));
     }

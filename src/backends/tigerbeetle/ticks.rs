@@ -32,6 +32,13 @@ pub(super) struct Ticks {
     since_ns: u64,
 }
 
+/// A tick with its time, for the id of what it brings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tick {
+    pub(super) number: u64,
+    pub(super) unix_ms: u64,
+}
+
 impl Ticks {
     /// Of a bucket with this capacity and rule since then; `None` for other kinds.
     pub(super) fn new(kind: Kind, capacity: u64, since_ns: u64) -> Option<Self> {
@@ -46,6 +53,11 @@ impl Ticks {
     /// The last tick at or before this time.
     pub(super) fn at(&self, cluster_ns: u64) -> u64 {
         cluster_ns / self.tick_ns
+    }
+
+    /// The tick with this number.
+    pub(super) fn tick(&self, number: u64) -> Tick {
+        Tick { number, unix_ms: number.saturating_mul(self.tick_ns) / 1_000_000 }
     }
 
     /// The ticks to send by then, when `sent` was the last, with what each brings. Those before the ones that fill the
@@ -125,6 +137,7 @@ mod tests {
         let due = |sent| ticks.due(sent, now).collect::<Vec<_>>();
         assert_eq!(due(0), late.chain(filling).collect::<Vec<_>>(), "after a long pause");
         assert_eq!(due(1_794_999_999), [(1_795_000_000, 10)]);
+        assert_eq!(ticks.tick(1_795_000_000).unix_ms, 1_795_000_000_000);
         assert!(due(1_795_000_000).is_empty() && due(u64::MAX).is_empty());
         assert_eq!((1..=8).map(|tick| ticks.amount(tick)).collect::<Vec<_>>(), [10; 8]);
         assert_eq!(ticks.wait_for(11, now).as_millis(), 1_999);
