@@ -146,10 +146,14 @@ impl Catalog {
         Ok(entry.clone())
     }
 
-    /// Takes an entry out. Until the ledger has done the same, that is kept in mind.
-    pub(super) fn delete(&mut self, pattern: &KeyPattern) -> Option<Entry> {
+    /// Takes an entry out, and with it the newer one that the ledger follows instead. Until the ledger has done the
+    /// same, that is kept in mind.
+    pub(super) fn delete(&mut self, pattern: &KeyPattern, superseded_by: Option<u64>) -> Option<Entry> {
         let (key, entry) = self.entries.remove_entry(pattern.as_str())?;
-        self.leaving.insert(key, Entry { status: Status::Deleted, ..entry.clone() });
+        let version =
+            superseded_by.filter(|newer| *newer < VERSION_MAX).map_or(entry.version, |v| v.max(entry.version));
+        self.last_version = self.last_version.max(version);
+        self.leaving.insert(key, Entry { status: Status::Deleted, version, ..entry.clone() });
         Some(entry)
     }
 
@@ -259,13 +263,19 @@ mod tests {
         let mut catalog = Catalog::default();
         let deleted = catalog.put(rolling("a", 10), 1).expect("accepted");
         let pattern = deleted.definition.pattern.clone();
-        assert_eq!(catalog.delete(&pattern), Some(deleted));
-        assert_eq!((catalog.delete(&pattern), catalog.len(), catalog.version_leaving(&pattern)), (None, 0, Some(1)));
+        assert_eq!(catalog.delete(&pattern, None), Some(deleted));
+        assert_eq!(
+            (catalog.delete(&pattern, None), catalog.len(), catalog.version_leaving(&pattern)),
+            (None, 0, Some(1))
+        );
         assert!(matches!(catalog.put(rolling("b", 10), 1), Err(RegistryError::TooManyLimits { .. })));
         let mut again = Catalog::of(catalog.leaving().cloned());
         assert_eq!(again, catalog);
         assert_eq!(again.put(rolling("a", 10), 1).expect("in its own place").version, 2);
         assert_eq!(again.version_leaving(&pattern), None);
+        again.delete(&pattern, Some(7));
+        assert_eq!(again.version_leaving(&pattern), Some(7), "so that what was made elsewhere goes too");
+        assert_eq!(again.put(rolling("a", 10), 1).expect("in its own place").version, 8);
         assert!(catalog.left(&pattern).is_some());
         catalog.put(rolling("b", 10), 1).expect("there is room");
     }
@@ -284,7 +294,7 @@ mod tests {
         assert_eq!((lowered.version, lowered.pending_decrease_to.map(NonZeroU64::get)), (21, Some(4)));
         let contested = RegistryError::Contested { key: "a".to_owned() };
         assert_eq!(raised(&mut catalog, 0, VERSION_MAX), Err(contested.clone()), "versions do not run out");
-        catalog.delete(&patterns[0]);
+        catalog.delete(&patterns[0], None);
         assert_eq!(raised(&mut catalog, 0, 1), Err(contested));
     }
 

@@ -41,8 +41,8 @@ pub(super) async fn put(runtime: &Runtime, definition: Definition) -> Result<Lim
 
 /// Deletes a definition and takes it out of the ledger.
 pub(super) async fn delete(runtime: &Runtime, pattern: KeyPattern) -> Result<Option<Entry>, RegistryError> {
-    let gone = pattern.clone();
-    let deleted = runtime.store.change(move |catalog, _| Ok(catalog.delete(&gone))).await?;
+    let (gone, superseded_by) = (pattern.clone(), runtime.store.superseded_by(&pattern));
+    let deleted = runtime.store.change(move |catalog, _| Ok(catalog.delete(&gone, superseded_by))).await?;
     match take_out(runtime, &pattern).await {
         Ok(()) => Ok(deleted),
         Err(error) => Err(RegistryError::not_yet_taken_out(&pattern, &error)),

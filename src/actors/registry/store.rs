@@ -83,6 +83,14 @@ impl Store {
         self.standings.lock().expect("only inserts and removes")
     }
 
+    /// The version of the definition that the ledger follows in place of this one.
+    pub(super) fn superseded_by(&self, pattern: &KeyPattern) -> Option<u64> {
+        match self.standings().get(pattern) {
+            Some(Standing::Superseded(version)) => Some(*version),
+            Some(Standing::Due { .. }) | None => None,
+        }
+    }
+
     /// How many definitions the ledger has not taken.
     pub(crate) fn standing_counts(&self) -> StandingCounts {
         let standings = self.standings();

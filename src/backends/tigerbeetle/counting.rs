@@ -74,7 +74,10 @@ impl Books {
             return Ok(());
         }
         let Ok(limit) = self.limits.resolve(key, now) else { return Ok(()) };
-        let terms = self.open(&limit).await?;
+        let terms = match self.open(&limit).await {
+            Err(Trouble::Deleted { .. }) => return Ok(()),
+            opened => opened?,
+        };
         if let Kind::Concurrency { .. } = terms.standing.kind {
             return Ok(());
         }

@@ -8,6 +8,8 @@ use std::num::NonZeroU64;
 use tigerbeetle_unofficial::Transfer;
 
 use super::chart::{Chart, Code};
+use super::ids::TemplateTag;
+use super::step::Wanted;
 use crate::policy::{Kind, Mode, Overage, Seconds};
 
 /// As many transfers has an entry at most.
@@ -21,6 +23,8 @@ pub(super) struct Manner {
 }
 
 impl Manner {
+    /// So many bits have its numbers: what a template's tag leaves.
+    const BITS: u32 = u64::BITS - TemplateTag::BITS;
     const MODES: [Mode; 2] = [Mode::Enforce, Mode::Shadow];
     const OVERAGES: [Overage; 3] = [Overage::Deny, Overage::Debt, Overage::Repay];
 
@@ -37,6 +41,28 @@ impl Manner {
     }
 }
 
+/// Which definition an entry is from. Their versions have nothing to do with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The one of just what the log is of.
+    Own,
+    /// A template that covers the key.
+    Template(TemplateTag),
+}
+
+impl Origin {
+    fn number(self) -> u64 {
+        match self {
+            Self::Own => 0,
+            Self::Template(template) => template.number(),
+        }
+    }
+
+    fn numbered(number: u64) -> Self {
+        TemplateTag::numbered(number).map_or(Self::Own, Self::Template)
+    }
+}
+
 /// What the last entry says of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -44,6 +70,7 @@ pub(super) struct Standing {
     pub(super) seq: u32,
     /// The number of the entry with which the limit last began anew.
     pub(super) generation: u32,
+    pub(super) origin: Origin,
     /// Of the definition that the entry is from.
     pub(super) version: u64,
     pub(super) kind: Kind,
@@ -52,8 +79,8 @@ pub(super) struct Standing {
     pub(super) wanted: NonZeroU64,
     /// The capacity it has.
     pub(super) capacity: NonZeroU64,
-    /// The last version of a definition of its own that was deleted: it stays so, though what a template makes of the
-    /// key came after it.
+    /// The last version of its own definition that was deleted: it stays so, though what a template makes of the key
+    /// came after it.
     pub(super) deleted_version: Option<u64>,
     /// When the entry was written, in the cluster's time: the ticks of a bucket begin anew then.
     pub(super) since_ns: u64,
@@ -66,27 +93,16 @@ impl Standing {
 
     /// What the last entry says.
     pub(super) fn wanted(&self) -> Wanted {
-        let Self { kind, manner, wanted: capacity, version, .. } = *self;
-        Wanted { kind, manner, capacity, version, is_exact: true }
+        let Self { origin, kind, manner, wanted: capacity, version, .. } = *self;
+        Wanted { origin, kind, manner, capacity, version }
     }
-}
-
-/// What an entry is to say.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    pub(super) kind: Kind,
-    pub(super) manner: Manner,
-    pub(super) capacity: NonZeroU64,
-    pub(super) version: u64,
-    /// Of one limit by itself: older than its deletion it stays deleted. What a template says of its instances holds
-    /// where the limit of its own was deleted.
-    pub(super) is_exact: bool,
 }
 
 /// What the log says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Nothing was ever defined, or what had this version was deleted; the last entry has this number.
+    /// Nothing was ever defined, or it was taken out; the last entry has this number. Of the log's own definition
+    /// this version was deleted.
     Nothing { seq: u32, deleted_version: Option<u64> },
     /// This is in force.
     Limit(Standing),
@@ -95,7 +111,7 @@ pub(super) enum Found {
 }
 
 impl Found {
-    /// The last version that was deleted.
+    /// The last version of the log's own definition that was deleted.
     pub(super) fn deleted_version(&self) -> Option<u64> {
         match self {
             Self::Nothing { deleted_version, .. } => *deleted_version,
@@ -103,21 +119,6 @@ impl Found {
             Self::Garbled => None,
         }
     }
-}
-
-/// What has to be written so that a definition is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Nothing.
-    Keep,
-    /// The ledger has a newer definition.
-    Superseded { version: u64 },
-    /// A limit that knows nothing of what was there before.
-    Begin { seq: u32 },
-    /// Another rule, or a raised capacity, at once.
-    Change { seq: u32, raise: u64 },
-    /// A lower capacity, once so much is free.
-    Lower { seq: u32, by: u64 },
 }
 
 /// Reads the last transfers of a log, the last one first. An entry says all there is to say of a limit, so that none
@@ -130,7 +131,10 @@ pub(super) fn read(transfers: &[Transfer]) -> Found {
     let (mut head, mut rule, mut manner, mut in_force) = (None, None, None, None);
     for part in parts {
         match Code::of(part) {
-            Some(Code::Retired) => return Found::Nothing { seq, deleted_version: Some(part.user_data_64()) },
+            Some(Code::Retired) => {
+                let deleted_version = Some(part.user_data_64()).filter(|version| *version != 0);
+                return Found::Nothing { seq, deleted_version };
+            }
             Some(code @ (Code::Begin | Code::Change | Code::Lowering)) => head = Some((code, part)),
             Some(Code::Manner) => manner = manner_of(part),
             Some(Code::InForce) => in_force = capacity_of(part),
@@ -138,47 +142,26 @@ pub(super) fn read(transfers: &[Transfer]) -> Found {
             None => {}
         }
     }
-    let (Some((code, head)), Some((kind, generation)), Some((manner, deleted_version))) = (head, rule, manner) else {
+    let (Some((code, head)), Some((kind, generation)), Some(manner)) = (head, rule, manner) else {
         return Found::Garbled;
     };
+    let (manner, origin, deleted_version) = manner;
     let wanted = capacity_of(head);
     let capacity = if code == Code::Lowering { in_force } else { wanted };
     let (Some(wanted), Some(capacity)) = (wanted, capacity) else { return Found::Garbled };
     let (version, since_ns) = (head.user_data_64(), head.as_raw().timestamp);
-    Found::Limit(Standing { seq, generation, version, kind, manner, wanted, capacity, deleted_version, since_ns })
-}
-
-/// What has to be written so that this is in force. Of two with one version the first stays.
-pub(super) fn next_step(found: &Found, wanted: &Wanted) -> Step {
-    let Wanted { kind, manner, capacity, version, is_exact } = *wanted;
-    let deleted_version = found.deleted_version().unwrap_or(0);
-    let is_deleted = is_exact && found.deleted_version().is_some() && version <= deleted_version;
-    let standing = match found {
-        Found::Limit(standing) if is_deleted => {
-            return Step::Superseded { version: deleted_version.max(standing.version) };
-        }
-        Found::Nothing { .. } if is_deleted => return Step::Superseded { version: deleted_version },
-        Found::Limit(standing) => standing,
-        Found::Nothing { seq, .. } => return Step::Begin { seq: seq + 1 },
-        Found::Garbled => unreachable!("nothing is written to a log that is not understood"),
-    };
-    let is_same = (standing.kind, standing.manner, standing.wanted) == (kind, manner, capacity);
-    if is_same && version == standing.version {
-        return Step::Keep;
-    }
-    if version <= standing.version {
-        return Step::Superseded { version: standing.version };
-    }
-    let seq = standing.seq + 1;
-    if standing.kind.name() != kind.name() {
-        return Step::Begin { seq };
-    }
-    let (wanted, capacity) = (capacity.get(), standing.capacity.get());
-    if wanted < capacity {
-        Step::Lower { seq, by: capacity - wanted }
-    } else {
-        Step::Change { seq, raise: wanted - capacity }
-    }
+    Found::Limit(Standing {
+        seq,
+        generation,
+        origin,
+        version,
+        kind,
+        manner,
+        wanted,
+        capacity,
+        deleted_version,
+        since_ns,
+    })
 }
 
 /// What an entry says beside what is wanted.
@@ -193,9 +176,17 @@ pub(super) enum Entry {
 }
 
 impl Chart {
-    /// The transfers of an entry, which comes after what was found.
-    pub(super) fn entry(&self, key: u128, seq: u32, entry: Entry, found: &Found, wanted: &Wanted) -> Vec<Transfer> {
-        let Wanted { kind, manner, capacity, version, .. } = *wanted;
+    /// The transfers of an entry of a log in which this version was deleted before.
+    pub(super) fn entry(
+        &self,
+        key: u128,
+        seq: u32,
+        entry: Entry,
+        deleted_version: Option<u64>,
+        wanted: &Wanted,
+    ) -> Vec<Transfer> {
+        let Wanted { origin, kind, manner, capacity, version } = *wanted;
+        let manner = origin.number() << Manner::BITS | manner.number();
         let record = |part, code, amount: Option<NonZeroU64>, user_data_64| {
             let id = self.ids.entry(part, key, seq);
             let amount = amount.map_or(0, |amount| u128::from(amount.get()));
@@ -217,7 +208,7 @@ impl Chart {
         let mut transfers = vec![
             record("entry", code, Some(capacity), version),
             record("rule", rule, amount, u64::from(generation) << 32 | period.get()),
-            record("manner", Code::Manner, found.deleted_version().and_then(NonZeroU64::new), manner.number()),
+            record("manner", Code::Manner, deleted_version.and_then(NonZeroU64::new), manner),
         ];
         if in_force.is_some() {
             transfers.push(record("in force", Code::InForce, in_force, 0));
@@ -225,9 +216,10 @@ impl Chart {
         transfers
     }
 
-    /// The entry that says that a limit was deleted.
-    pub(super) fn retirement(&self, key: u128, seq: u32, version: u64) -> Transfer {
+    /// The entry that says that there is nothing any more, and which version of the log's own definition was deleted.
+    pub(super) fn retirement(&self, key: u128, seq: u32, deleted_version: Option<u64>) -> Transfer {
         let transfer = self.posted(self.ids.entry("entry", key, seq), Code::Retired, self.operator, self.log, 0);
+        let version = deleted_version.unwrap_or(0);
         transfer.with_user_data_128(key).with_user_data_64(version).with_user_data_32(seq)
     }
 }
@@ -251,10 +243,11 @@ fn kind_of(code: Code, transfer: &Transfer) -> Option<Kind> {
     }
 }
 
-/// What the third part says, and the last version that was deleted before it.
-fn manner_of(transfer: &Transfer) -> Option<(Manner, Option<u64>)> {
-    let deleted_version = u64::try_from(transfer.amount()).ok()?;
-    Some((Manner::numbered(transfer.user_data_64())?, (deleted_version != 0).then_some(deleted_version)))
+/// What the third part says, whose it is, and the last version that was deleted before it.
+fn manner_of(transfer: &Transfer) -> Option<(Manner, Origin, Option<u64>)> {
+    let (deleted_version, number) = (u64::try_from(transfer.amount()).ok()?, transfer.user_data_64());
+    let manner = Manner::numbered(number & ((1 << Manner::BITS) - 1))?;
+    Some((manner, Origin::numbered(number >> Manner::BITS), (deleted_version != 0).then_some(deleted_version)))
 }
 
 fn capacity_of(transfer: &Transfer) -> Option<NonZeroU64> {
@@ -263,4 +256,4 @@ fn capacity_of(transfer: &Transfer) -> Option<NonZeroU64> {
 
 #[cfg(test)]
 #[path = "definition_log_tests.rs"]
-mod tests;
+pub(super) mod tests;

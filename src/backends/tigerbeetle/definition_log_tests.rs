@@ -2,12 +2,10 @@
 
 use super::*;
 use crate::backends::tigerbeetle::lease::Maker;
-use crate::policy::{Definition, DefinitionFields, Mode, SECONDS_MAX};
+use crate::policy::{Definition, DefinitionFields, KeyPattern, SECONDS_MAX};
 
-const KEY: u128 = 77;
-const NOTHING: Found = Found::Nothing { seq: 0, deleted_version: None };
-
-fn definition(kind: &str, capacity: u64, period: u64) -> Definition {
+pub(in crate::backends::tigerbeetle) const KEY: u128 = 77;
+pub(in crate::backends::tigerbeetle) fn definition(kind: &str, capacity: u64, period: u64) -> Definition {
     let (window_seconds, timeout_seconds, refill_seconds) = match kind {
         "rolling" => (Some(period), None, None),
         "concurrency" => (None, Some(period), None),
@@ -28,21 +26,17 @@ fn definition(kind: &str, capacity: u64, period: u64) -> Definition {
     fields.check().expect("a good definition")
 }
 
-fn wanted(definition: &Definition, version: u64) -> Wanted {
+pub(in crate::backends::tigerbeetle) fn wanted(definition: &Definition, version: u64) -> Wanted {
     let Definition { kind, capacity, mode, overage, .. } = *definition;
-    Wanted { kind, manner: Manner { mode, overage }, capacity, version, is_exact: true }
-}
-
-fn step(found: &Found, definition: &Definition, version: u64) -> Step {
-    next_step(found, &wanted(definition, version))
+    Wanted { origin: Origin::Own, kind, manner: Manner { mode, overage }, capacity, version }
 }
 
 /// What is left of a log as it would be written by those who define these, one after the other: its last transfers.
-fn log(entries: &[(Option<Entry>, &Definition, u64)]) -> Vec<Transfer> {
+pub(in crate::backends::tigerbeetle) fn log(entries: &[(Option<Entry>, &Definition, u64)]) -> Vec<Transfer> {
     let chart = Chart::new(1, Maker::random());
     let written = entries.iter().zip(1..).flat_map(|((entry, definition, version), seq)| match entry {
-        None => vec![chart.retirement(KEY, seq, *version)],
-        Some(entry) => chart.entry(KEY, seq, *entry, &NOTHING, &wanted(definition, *version)),
+        None => vec![chart.retirement(KEY, seq, Some(*version))],
+        Some(entry) => chart.entry(KEY, seq, *entry, None, &wanted(definition, *version)),
     });
     let mut written: Vec<_> = written.collect();
     written.reverse();
@@ -50,7 +44,7 @@ fn log(entries: &[(Option<Entry>, &Definition, u64)]) -> Vec<Transfer> {
     written
 }
 
-fn capacity(capacity: u64) -> NonZeroU64 {
+pub(in crate::backends::tigerbeetle) fn capacity(capacity: u64) -> NonZeroU64 {
     NonZeroU64::new(capacity).expect("positive")
 }
 
@@ -65,6 +59,7 @@ fn the_last_entry_says_what_is_in_force_and_what_is_wanted() {
     let begun = Standing {
         seq: 1,
         generation,
+        origin: Origin::Own,
         version,
         kind,
         manner,
@@ -98,10 +93,23 @@ fn every_manner_is_read_as_it_was_written() {
         assert_eq!(standing.manner, manner);
     }
     assert_eq!((Manner::all().count(), Manner::numbered(6)), (6, None));
-    let shadow = Definition { mode: Mode::Shadow, ..ten.clone() };
-    let found = read(&log(&[(Some(Entry::Begin), &ten, 4)]));
-    assert_eq!(step(&found, &shadow, 4), Step::Superseded { version: 4 }, "the first of two with one version stays");
-    assert_eq!(step(&found, &shadow, 5), Step::Change { seq: 2, raise: 0 });
+}
+
+#[test]
+fn an_entry_says_whose_it_is_and_what_was_deleted_before() {
+    let (chart, ten) = (Chart::new(1, Maker::random()), definition("rolling", 10, 60));
+    let template = chart.ids.template(&KeyPattern::parse("t:{x}").expect("a template"));
+    for origin in [Origin::Own, Origin::Template(template)] {
+        for deleted_version in [None, Some(1), Some(u64::MAX)] {
+            let wanted = Wanted { origin, ..wanted(&ten, 1) };
+            let mut entry = chart.entry(KEY, 4, Entry::Begin, deleted_version, &wanted);
+            entry.reverse();
+            let Found::Limit(standing) = read(&entry) else { panic!("a limit") };
+            assert_eq!((standing.origin, standing.deleted_version), (origin, deleted_version));
+            let found = Found::Nothing { seq: 5, deleted_version };
+            assert_eq!(read(&[chart.retirement(KEY, 5, deleted_version)]), found);
+        }
+    }
 }
 
 #[test]
@@ -113,43 +121,4 @@ fn half_an_entry_is_none() {
         transfers.remove(missing);
         assert_eq!(read(&transfers), Found::Garbled, "without {missing}");
     }
-}
-
-#[test]
-fn the_newer_version_wins_and_the_first_of_two_with_one_version_stays() {
-    let (ten, five) = (definition("rolling", 10, 60), definition("rolling", 5, 60));
-    let found = read(&log(&[(Some(Entry::Begin), &ten, 4)]));
-    assert_eq!(step(&Found::Nothing { seq: 3, deleted_version: None }, &ten, 1), Step::Begin { seq: 4 });
-    let deleted = Found::Nothing { seq: 3, deleted_version: Some(5) };
-    assert_eq!(step(&deleted, &ten, 5), Step::Superseded { version: 5 }, "the deletion is newer");
-    assert_eq!(step(&deleted, &ten, 6), Step::Begin { seq: 4 });
-    let of_template = Wanted { is_exact: false, ..wanted(&ten, 1) };
-    assert_eq!(next_step(&deleted, &of_template), Step::Begin { seq: 4 });
-    let mut of_template = Chart::new(1, Maker::random()).entry(KEY, 4, Entry::Begin, &deleted, &of_template);
-    of_template.reverse();
-    let of_template = read(&of_template);
-    assert_eq!(of_template.deleted_version(), Some(5));
-    assert_eq!(step(&of_template, &ten, 5), Step::Superseded { version: 5 }, "it stays deleted");
-    assert_eq!(step(&of_template, &ten, 6), Step::Change { seq: 5, raise: 0 });
-    assert_eq!(step(&found, &ten, 4), Step::Keep);
-    assert_eq!(step(&found, &five, 4), Step::Superseded { version: 4 });
-    for version in [0, 3] {
-        assert_eq!(step(&found, &ten, version), Step::Superseded { version: 4 });
-    }
-    assert_eq!(step(&found, &ten, 9), Step::Change { seq: 2, raise: 0 }, "so that an 8 comes too late");
-    assert_eq!(step(&found, &five, 5), Step::Lower { seq: 2, by: 5 });
-    assert_eq!(step(&found, &definition("rolling", 12, 60), 5), Step::Change { seq: 2, raise: 2 });
-    assert_eq!(step(&found, &definition("rolling", 10, 30), 5), Step::Change { seq: 2, raise: 0 });
-    assert_eq!(step(&found, &definition("concurrency", 10, 60), 5), Step::Begin { seq: 2 });
-}
-
-#[test]
-fn a_decrease_that_waits_can_be_replaced_and_ended() {
-    let (ten, five) = (definition("rolling", 10, 60), definition("rolling", 5, 60));
-    let waiting = Entry::Lowering { generation: 1, capacity: capacity(10) };
-    let found = read(&log(&[(Some(Entry::Begin), &ten, 4), (Some(waiting), &five, 5)]));
-    assert_eq!(step(&found, &five, 5), Step::Keep);
-    assert_eq!(step(&found, &definition("rolling", 2, 60), 6), Step::Lower { seq: 3, by: 8 });
-    assert_eq!(step(&found, &ten, 6), Step::Change { seq: 3, raise: 0 });
-    assert_eq!(step(&found, &definition("rolling", 12, 60), 6), Step::Change { seq: 3, raise: 2 });
 }

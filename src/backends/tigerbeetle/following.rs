@@ -11,8 +11,8 @@ use super::books::{Books, PACKET_MAX, Trouble};
 use super::chart::Code;
 use super::counting::Counts;
 use super::definition_log::is_entry;
+use super::ids::TemplateTag;
 use super::limit::{Limit, Terms};
-use crate::backends::Registered;
 use crate::policy::Moment;
 
 /// How often the log is read, and debts are looked for.
@@ -147,19 +147,20 @@ impl Books {
 
     /// A template that another server made newer or deleted holds for what comes of it here too.
     async fn follow_template_entry(&self, entry: &Transfer) -> Result<(), Trouble> {
-        let is_it = |registered: &Registered| {
-            let pattern = &registered.definition.pattern;
-            pattern.is_template() && self.chart.ids.pattern(pattern) == entry.user_data_128()
+        let Some(template) = TemplateTag::of_log(entry.user_data_128()) else { return Ok(()) };
+        let is_deleted = Code::of(entry) == Some(Code::Retired);
+        let Some(registered) = self.limits.template(template) else {
+            if is_deleted {
+                self.limits.close_instances_of(template); // Followed here though this server does not define it.
+            }
+            return Ok(());
         };
-        let definitions = self.limits.families(|family| Arc::clone(&family.registered));
-        let Some(registered) = definitions.into_iter().find(|registered| is_it(registered)) else { return Ok(()) };
         // A deletion has the version of what it deletes.
-        let is_deleted = Code::of(entry) == Some(Code::Retired) && registered.version == entry.user_data_64();
-        let is_news = is_deleted || registered.version < entry.user_data_64();
+        let (own, version) = (registered.version, entry.user_data_64());
+        let is_news = own < version || (is_deleted && own == version);
         if is_news && self.bring_template_up_to_date(&registered).await?.is_some() {
-            let pattern = &registered.definition.pattern;
-            self.limits.close_all_of(pattern);
-            self.observer.changed_elsewhere(pattern);
+            self.limits.close_instances_of(template);
+            self.observer.changed_elsewhere(&registered.definition.pattern);
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! time of their tick: the cluster takes ids that rise much faster than random ones. What belongs to a definition is
 //! made once, and has none.
 
+use std::num::NonZeroU64;
+
 use sha2::{Digest, Sha256};
 
 use super::ticks::Tick;
@@ -17,6 +19,34 @@ const LOW: u128 = (1 << LOW_BITS) - 1;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ids {
     ledger: u32,
+}
+
+/// What stands for a template, as keys have it too. It has so few bits that entries of other logs can name it beside
+/// what they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TemplateTag(NonZeroU64);
+
+impl TemplateTag {
+    pub(super) const BITS: u32 = 61;
+
+    /// Reads what [`Self::number`] has written; `None` for 0.
+    pub(super) fn numbered(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+
+    pub(super) fn number(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The template with this log, if it is one's: keys have more bits.
+    pub(super) fn of_log(log: u128) -> Option<Self> {
+        u64::try_from(log).ok().filter(|number| number >> Self::BITS == 0).and_then(Self::numbered)
+    }
+
+    /// What stands for its own log.
+    pub(super) fn log(self) -> u128 {
+        self.number().into()
+    }
 }
 
 /// The ids of the holds of one lease.
@@ -50,8 +80,10 @@ impl Ids {
     }
 
     /// The same for a template.
-    pub(super) fn pattern(self, pattern: &KeyPattern) -> u128 {
-        self.hash("pattern", &[pattern.as_str().as_bytes()])
+    pub(super) fn template(self, pattern: &KeyPattern) -> TemplateTag {
+        let digest = self.digest("pattern", [pattern.as_str().as_bytes()].iter());
+        let number = (digest >> (u128::BITS - TemplateTag::BITS)) as u64;
+        TemplateTag(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
     }
 
     /// An account of the limit whose incarnation began with this entry of its log.
@@ -131,6 +163,12 @@ mod tests {
         let key = |text| ids.key(&Key::parse(text).expect("a key"));
         let lease = LeaseId::from(7 << LOW_BITS | 9);
         let mut all = vec![key("a"), key("a:b"), other.key(&Key::parse("a").expect("a key"))];
+        let template = ids.template(&KeyPattern::parse("a:{b}").expect("a template"));
+        assert!(
+            template.number() >> TemplateTag::BITS == 0 && TemplateTag::numbered(template.number()) == Some(template)
+        );
+        assert_eq!((TemplateTag::of_log(template.log()), TemplateTag::of_log(key("a"))), (Some(template), None));
+        all.push(template.log());
         let tick = |number| Tick { number, unix_ms: 1_000 };
         all.extend([ids.shared_account("operator"), ids.shared_account("log"), other.shared_account("log")]);
         for seq in 0..3 {

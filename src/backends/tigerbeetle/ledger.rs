@@ -107,25 +107,18 @@ impl Backend for TigerBeetleLedger {
     fn remove(&self, pattern: &KeyPattern, version: u64) -> Reply<Result<(), BackendError>> {
         self.away.remove(pattern, version);
         if let Some(removed) = self.books.limits.remove(pattern) {
-            for (limit, is_watched) in &removed.limits {
+            for (limit, is_watched) in &removed {
                 if *is_watched {
                     self.books.observer.capacity_freed(&limit.key);
                     // What a template still covers goes on as its instance.
                     self.watch(&limit.key, true);
                 }
             }
-            self.retiring.put(pattern, removed);
+            self.retiring.put(pattern, removed.into_iter().map(|(limit, _)| limit));
             self.books.follow_template(pattern, None);
         }
         let (books, retiring, pattern) = (Arc::clone(&self.books), Arc::clone(&self.retiring), pattern.clone());
-        let is_known = retiring.has(&pattern);
-        self.administer(async move {
-            if is_known {
-                retiring.carry_out(&books, &pattern).await
-            } else {
-                books.retire_unless_newer(&pattern, version).await
-            }
-        })
+        self.administer(async move { retiring.carry_out(&books, &pattern, version).await })
     }
 
     fn definition_of(&self, key: &Key) -> Option<Arc<Registered>> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::chart::{Chart, LimitAccounts};
-use super::definition_log::Standing;
+use super::definition_log::{Origin, Standing};
 use super::ticks::Ticks;
 use crate::backends::Registered;
 use crate::policy::{Counters, Key, Kind, LimitState, Mode, Moment, Overage, Restraints, retry_after};
@@ -125,6 +125,11 @@ impl Limit {
     /// Whether it fills by time, as far as is known.
     pub(super) fn is_bucket(&self) -> bool {
         self.lock().standing.is_some_and(|standing| matches!(standing.kind, Kind::TokenBucket { .. }))
+    }
+
+    /// Whether its last entry is from this definition, as far as is known.
+    pub(super) fn is_of(&self, origin: Origin) -> bool {
+        self.lock().standing.is_some_and(|standing| standing.origin == origin)
     }
 
     /// Whether nobody has seen a later entry of its log than this one.

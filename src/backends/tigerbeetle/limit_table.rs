@@ -194,7 +194,7 @@ mod tests {
         assert!(Arc::ptr_eq(&limit, &same) && same.registered().version == 2);
         let pattern = |text| KeyPattern::parse(text).expect("a good pattern");
         let removed = limits.remove(&pattern("t:a")).expect("it was there");
-        assert_eq!((removed.version, removed.limits.len()), (2, 1));
+        assert_eq!(removed.len(), 1);
         let anew = limits.resolve(&key("t:a"), at(0)).expect("the template covers it");
         assert!(!Arc::ptr_eq(&limit, &anew) && anew.registered().version == 1);
         assert!(limits.remove(&pattern("t:{x}")).is_some());

@@ -5,7 +5,8 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use smallvec::SmallVec;
 
-use super::ids::Ids;
+use super::definition_log::Origin;
+use super::ids::{Ids, TemplateTag};
 use super::limit::Limit;
 use super::limit_table::Table;
 use crate::backends::Registered;
@@ -20,13 +21,6 @@ const SWEEP_PLACES: usize = 256;
 pub(super) enum Unresolved {
     Unknown,
     TooManyInstances,
-}
-
-/// A definition that was taken out.
-pub(super) struct Removed {
-    pub(super) version: u64,
-    /// The limits that followed it, and whether each was watched.
-    pub(super) limits: Vec<(Arc<Limit>, bool)>,
 }
 
 /// All of them.
@@ -89,6 +83,14 @@ impl Limits {
         table.families.covering(key).map(|family| Arc::clone(&table.families[family].registered))
     }
 
+    /// The template that has this tag.
+    pub(super) fn template(&self, tag: TemplateTag) -> Option<Arc<Registered>> {
+        let table = self.read();
+        let is_it = |pattern: &KeyPattern| pattern.is_template() && self.ids.template(pattern) == tag;
+        let found = table.families.iter().find(|family| is_it(&family.definition().pattern));
+        found.map(|family| Arc::clone(&family.registered))
+    }
+
     pub(super) fn with_hash(&self, hash: u128) -> Option<Arc<Limit>> {
         let table = self.read();
         table.by_hash.get(&hash).map(|place| Arc::clone(&table.slots[*place].limit))
@@ -108,12 +110,11 @@ impl Limits {
         Ok(())
     }
 
-    /// Takes a definition out.
-    pub(super) fn remove(&self, pattern: &KeyPattern) -> Option<Removed> {
+    /// Takes a definition out, if it is there: the limits that followed it, and whether each was watched.
+    pub(super) fn remove(&self, pattern: &KeyPattern) -> Option<Vec<(Arc<Limit>, bool)>> {
         let mut table = self.write();
         let family = table.families.with_pattern(pattern)?;
         table.epoch += 1;
-        let version = table.families[family].registered.version;
         let members: Vec<_> = table.slots.iter().filter(|(_, slot)| slot.family == family).map(|(at, _)| at).collect();
         let mut limits = Vec::new();
         for place in members {
@@ -127,14 +128,14 @@ impl Limits {
             }
         }
         table.families.remove(family);
-        Some(Removed { version, limits })
+        Some(limits)
     }
 
-    /// The ledger is to be asked before limits of this definition are used again.
-    pub(super) fn close_all_of(&self, pattern: &KeyPattern) {
+    /// The ledger is to be asked before limits are used again that are what this template says.
+    pub(super) fn close_instances_of(&self, template: TemplateTag) {
         let table = self.read();
-        let Some(family) = table.families.with_pattern(pattern) else { return };
-        table.slots.iter().filter(|(_, slot)| slot.family == family).for_each(|(_, slot)| slot.limit.close());
+        let limits = table.slots.iter().map(|(_, slot)| &slot.limit);
+        limits.filter(|limit| limit.is_of(Origin::Template(template))).for_each(|limit| limit.close());
     }
 
     /// The same for all that fill by time.

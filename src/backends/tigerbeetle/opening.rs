@@ -6,8 +6,10 @@ use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Trouble, Written};
 use super::chart::{Code, LimitAccounts};
-use super::definition_log::{self, Entry, Found, Standing, Step, Wanted, next_step};
+use super::comparing::Compared;
+use super::definition_log::{Entry, Found, Origin, Standing};
 use super::limit::{Limit, Terms};
+use super::step::{Step, Wanted};
 use crate::policy::Kind;
 
 /// How often another server may be faster before this one gives up for now.
@@ -48,25 +50,23 @@ impl Books {
     async fn reconcile(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
         let (mut burned, mut is_template_sure) = (0, false);
         for _ in 0..TRIES {
-            let found = self.read_log(limit.hash).await?;
-            let registered = limit.registered();
-            let wanted = self.wanted(&registered)?;
-            let entered = match (next_step(&found, &wanted), found) {
+            let Compared { registered, wanted, found, step } = self.compare(limit).await?;
+            let entered = match (step, found) {
                 (Step::Keep, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
                     return Ok((self.opened(limit, standing), None));
                 }
                 (Step::Superseded { version }, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
                     tracing::warn!(
                         key = %limit.key, own_version = registered.version, ledger_version = version,
-                        "the ledger has a newer definition of this limit, which is followed"
+                        "the ledger has a newer or closer definition of this limit, which is followed"
                     );
                     return Ok((self.opened(limit, standing), Some(version)));
                 }
                 (Step::Keep | Step::Superseded { .. }, Found::Limit(_)) => continue, // There is a newer entry by now.
                 (Step::Superseded { version }, _) => return Err(Trouble::Deleted { version }),
                 // Its template may have been deleted, and this server not know yet.
-                (Step::Begin { .. }, Found::Nothing { deleted_version: Some(_), .. })
-                    if !wanted.is_exact && !is_template_sure =>
+                (Step::Begin { .. }, Found::Nothing { seq: 1.., .. })
+                    if wanted.origin != Origin::Own && !is_template_sure =>
                 {
                     self.bring_template_up_to_date(&registered).await?;
                     is_template_sure = true;
@@ -82,8 +82,7 @@ impl Books {
                         Entered::NotFree => {
                             let Standing { generation, capacity, .. } = standing;
                             let entry = Entry::Lowering { generation, capacity };
-                            let found = Found::Limit(standing);
-                            let chain = self.chart.entry(limit.hash, seq, entry, &found, &wanted);
+                            let chain = self.chart.entry(limit.hash, seq, entry, standing.deleted_version, &wanted);
                             self.enter(limit, standing, chain).await?
                         }
                         entered => entered,
@@ -98,20 +97,11 @@ impl Books {
 
     /// The same for a limit that is in the ledger already; makes none.
     pub(super) async fn open_if_there(&self, limit: &Limit) -> Result<Option<Terms>, Trouble> {
-        let found = self.read_log(limit.hash).await?;
-        let wanted = self.wanted(&limit.registered())?;
-        match (next_step(&found, &wanted), found) {
+        let Compared { step, found, .. } = self.compare(limit).await?;
+        match (step, found) {
             (Step::Superseded { version }, Found::Nothing { .. }) => Err(Trouble::Deleted { version }),
             (_, Found::Nothing { .. }) => Ok(None),
             _ => self.open(limit).await.map(Some),
-        }
-    }
-
-    /// What the ledger knows of a limit that this server need not have; changes nothing.
-    pub(super) async fn standing(&self, hash: u128) -> Result<Option<Standing>, Trouble> {
-        match self.read_log(hash).await? {
-            Found::Limit(standing) => Ok(Some(standing)),
-            Found::Nothing { .. } | Found::Garbled => Ok(None),
         }
     }
 
@@ -147,21 +137,12 @@ impl Books {
         limit.terms_of(standing, &self.chart, self.clock.now())
     }
 
-    pub(super) async fn read_log(&self, hash: u128) -> Result<Found, Trouble> {
-        match definition_log::read(&self.last_entries(hash).await?) {
-            Found::Garbled => {
-                Err(Trouble::Fault("the ledger's log of this limit was not written by this release".to_owned()))
-            }
-            found => Ok(found),
-        }
-    }
-
     async fn begin(&self, hash: u128, seq: u32, before: &Found, wanted: &Wanted) -> Result<Entered, Trouble> {
         // Those that all limits share too: somebody may have formatted the cluster anew.
         let accounts = [self.chart.shared_accounts(), self.chart.limit_accounts(hash, seq)].concat();
         self.make_accounts(accounts).await?;
         let account = self.chart.accounts_of(hash, seq).limit;
-        let mut chain = self.chart.entry(hash, seq, Entry::Begin, before, wanted);
+        let mut chain = self.chart.entry(hash, seq, Entry::Begin, before.deleted_version(), wanted);
         chain.push(self.capacity_move(self.chart.operator, account, wanted.capacity.get()));
         if let Found::Limit(standing) = before {
             chain.push(self.drain(hash, standing));
@@ -185,8 +166,8 @@ impl Books {
         raise: u64,
     ) -> Result<Entered, Trouble> {
         let generation = standing.generation;
-        let found = Found::Limit(standing);
-        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, &found, wanted);
+        let entry = Entry::Change { generation };
+        let mut chain = self.chart.entry(limit.hash, seq, entry, standing.deleted_version, wanted);
         if raise != 0 {
             let LimitAccounts { limit: account, spent, .. } = self.chart.accounts_of(limit.hash, generation);
             chain.push(self.capacity_move(self.chart.operator, account, raise));
@@ -208,8 +189,8 @@ impl Books {
     ) -> Result<Entered, Trouble> {
         let generation = standing.generation;
         let accounts = self.chart.accounts_of(limit.hash, generation);
-        let found = Found::Limit(standing);
-        let mut chain = self.chart.entry(limit.hash, seq, Entry::Change { generation }, &found, wanted);
+        let entry = Entry::Change { generation };
+        let mut chain = self.chart.entry(limit.hash, seq, entry, standing.deleted_version, wanted);
         chain.push(self.capacity_move(accounts.limit, self.chart.operator, by));
         self.enter(limit, standing, chain).await
     }

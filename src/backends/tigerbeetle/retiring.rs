@@ -1,61 +1,78 @@
-//! Definitions that were taken out here, until the ledger knows it: it may be away for long.
+//! Definitions that were taken out here, until the ledger knows it: it may be away for long. Every step can be done
+//! again: it takes out what the definition made, and nothing that is newer or of another one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::books::{Books, Trouble};
-use super::definition_log::Found;
+use super::definition_log::{Found, Origin};
+use super::ids::TemplateTag;
 use super::limit::Limit;
-use super::limits::Removed;
 use super::opening::{Entered, TRIES, entered};
 use crate::policy::KeyPattern;
 
 /// So many limits are retired at once.
 const AT_ONCE_MAX: usize = 64;
 
-/// How a limit is taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Retire {
-    /// Of the definition that was deleted.
-    version: u64,
-    /// A template has none.
-    has_account: bool,
-    /// What another server made newer meanwhile stays.
-    spares_newer: bool,
+/// What is to be taken out of the ledger.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Gone {
+    /// A limit with a definition of its own.
+    Limit {
+        key: u128,
+    },
+    Template(TemplateTag),
+    /// What a template made of a key.
+    Instance {
+        key: u128,
+        template: TemplateTag,
+    },
 }
 
-/// What is still to be written of one definition.
-#[derive(Debug)]
-struct Leaving {
-    version: u64,
-    /// The limits that followed it.
-    limits: Vec<Arc<Limit>>,
-    /// Of a template, its own log says so: not once more, because it may have been defined again.
-    is_template_retired: bool,
+impl Gone {
+    /// The log that says so.
+    fn log(self) -> u128 {
+        match self {
+            Self::Limit { key } | Self::Instance { key, .. } => key,
+            Self::Template(template) => template.log(),
+        }
+    }
+
+    /// Whose entries of that log are meant.
+    fn origin(self) -> Origin {
+        match self {
+            Self::Limit { .. } | Self::Template(_) => Origin::Own,
+            Self::Instance { template, .. } => Origin::Template(template),
+        }
+    }
 }
 
-/// All of them.
+/// The limits that followed definitions which were taken out, and still may be in the ledger, by what stands for their
+/// keys.
 #[derive(Debug, Default)]
-pub(super) struct Retiring(Mutex<HashMap<KeyPattern, Leaving>>);
+pub(super) struct Retiring(Mutex<HashMap<KeyPattern, BTreeMap<u128, Arc<Limit>>>>);
 
 impl Books {
-    /// Takes a limit out: what it holds ends as it would have, and a limit defined anew knows nothing of it. Says with
-    /// which version it is deleted.
-    async fn retire(&self, hash: u128, retire: Retire) -> Result<u64, Trouble> {
-        let Retire { version, has_account, spares_newer } = retire;
-        let mut burned = 0;
+    /// Takes out what is of this version or an older one: what it holds ends as it would have, and a limit defined anew
+    /// knows nothing of it. Says which version is the last that is deleted.
+    pub(super) async fn retire(&self, gone: Gone, version: u64) -> Result<u64, Trouble> {
+        let (log, mut burned) = (gone.log(), 0);
         for _ in 0..TRIES {
-            let found = self.read_log(hash).await?;
+            let found = self.read_log(log).await?;
+            let deleted = found.deleted_version().map_or(version, |deleted| deleted.max(version));
             let standing = match found {
-                Found::Limit(standing) if !spares_newer || standing.version <= version => standing,
-                _ => return Ok(found.deleted_version().map_or(version, |deleted| deleted.max(version))),
+                Found::Limit(standing) if standing.origin == gone.origin() && standing.version <= version => standing,
+                _ => return Ok(deleted),
             };
-            let (seq, deleted) = (standing.seq + 1 + burned, version.max(standing.version));
-            let mut chain = vec![self.chart.retirement(hash, seq, deleted)];
-            if has_account {
-                chain.push(self.drain(hash, &standing));
+            let own_deleted = match gone {
+                Gone::Limit { .. } | Gone::Template(_) => Some(deleted),
+                Gone::Instance { .. } => standing.deleted_version,
+            };
+            let mut chain = vec![self.chart.retirement(log, standing.seq + 1 + burned, own_deleted)];
+            if !matches!(gone, Gone::Template(_)) {
+                chain.push(self.drain(log, &standing)); // A template has no account.
             }
             match entered(&self.write_chain(Vec::new(), chain).await?)? {
                 Entered::Written => return Ok(deleted),
@@ -64,14 +81,6 @@ impl Books {
             }
         }
         Err(Trouble::Fault("the limit changes faster than it can be deleted".to_owned()))
-    }
-
-    /// The same for a definition that an earlier process was to take out: this one does not know its limits.
-    pub(super) async fn retire_unless_newer(&self, pattern: &KeyPattern, version: u64) -> Result<(), Trouble> {
-        let key = pattern.as_key();
-        let hash = key.as_ref().map_or_else(|| self.chart.ids.pattern(pattern), |key| self.chart.ids.key(key));
-        let retire = Retire { version, has_account: key.is_some(), spares_newer: true };
-        self.retire(hash, retire).await.map(drop)
     }
 
     /// What covers the key of a retired limit now may have asked the ledger before it knew: it asks again, and whoever
@@ -85,15 +94,10 @@ impl Books {
 }
 
 impl Retiring {
-    pub(super) fn put(&self, pattern: &KeyPattern, removed: Removed) {
-        let limits = removed.limits.into_iter().map(|(limit, _)| limit);
-        let leaving = Leaving { version: removed.version, limits: Vec::new(), is_template_retired: false };
-        self.lock().entry(pattern.clone()).or_insert(leaving).limits.extend(limits);
-    }
-
-    /// Whether something of it is still to be written.
-    pub(super) fn has(&self, pattern: &KeyPattern) -> bool {
-        self.lock().contains_key(pattern)
+    /// Those that followed a definition which is taken out now.
+    pub(super) fn put(&self, pattern: &KeyPattern, limits: impl Iterator<Item = Arc<Limit>>) {
+        let mut retiring = self.lock();
+        retiring.entry(pattern.clone()).or_default().extend(limits.map(|limit| (limit.hash, limit)));
     }
 
     /// It is defined again: its limits go on.
@@ -101,47 +105,39 @@ impl Retiring {
         self.lock().remove(pattern);
     }
 
-    /// Writes what is still to be written. What was not done stays for the next time.
-    pub(super) async fn carry_out(&self, books: &Books, pattern: &KeyPattern) -> Result<(), Trouble> {
-        if pattern.is_template() {
-            self.retire_template(books, pattern).await?; // First: of its limits other servers make none anew then.
-        }
+    /// Writes what is still to be written of a definition that was deleted with this version. What was not done stays
+    /// for the next time. Instances that are not known here are taken out by whoever meets them.
+    pub(super) async fn carry_out(&self, books: &Books, pattern: &KeyPattern, version: u64) -> Result<(), Trouble> {
+        let ids = books.chart.ids;
+        let (gone, template) = match pattern.as_key() {
+            Some(key) => (Gone::Limit { key: ids.key(&key) }, None),
+            None => (Gone::Template(ids.template(pattern)), Some(ids.template(pattern))),
+        };
+        let version = books.retire(gone, version).await?; // First: of a template other servers make none anew then.
         loop {
-            let next = self.lock().get(pattern).map(|leaving| {
-                let limits: Vec<_> = leaving.limits.iter().take(AT_ONCE_MAX).cloned().collect();
-                (leaving.version, limits)
-            });
-            let Some((version, limits)) = next else { return Ok(()) };
+            let next = self.lock().get(pattern).map(|limits| limits.values().take(AT_ONCE_MAX).cloned().collect());
+            let limits: Vec<Arc<Limit>> = next.unwrap_or_default();
             if limits.is_empty() {
                 self.forget(pattern);
                 return Ok(());
             }
-            let retire = Retire { version, has_account: true, spares_newer: pattern.is_template() };
-            let mut writing: FuturesUnordered<_> =
-                limits.iter().map(|limit| async move { (limit, books.retire(limit.hash, retire).await) }).collect();
-            while let Some((limit, retired)) = writing.next().await {
-                retired?;
-                books.begin_anew(limit);
-                if let Some(leaving) = self.lock().get_mut(pattern) {
-                    leaving.limits.retain(|other| !Arc::ptr_eq(other, limit));
+            let retire = async |limit: Arc<Limit>| {
+                if let Some(template) = template {
+                    books.retire(Gone::Instance { key: limit.hash, template }, version).await?;
+                }
+                Ok::<_, Trouble>(limit)
+            };
+            let mut retired: FuturesUnordered<_> = limits.into_iter().map(retire).collect();
+            while let Some(limit) = retired.next().await.transpose()? {
+                books.begin_anew(&limit);
+                if let Some(limits) = self.lock().get_mut(pattern) {
+                    limits.remove(&limit.hash);
                 }
             }
         }
     }
 
-    async fn retire_template(&self, books: &Books, pattern: &KeyPattern) -> Result<(), Trouble> {
-        let due =
-            self.lock().get(pattern).filter(|leaving| !leaving.is_template_retired).map(|leaving| leaving.version);
-        let Some(version) = due else { return Ok(()) };
-        let retire = Retire { version, has_account: false, spares_newer: false };
-        let deleted = books.retire(books.chart.ids.pattern(pattern), retire).await?;
-        if let Some(leaving) = self.lock().get_mut(pattern) {
-            (leaving.version, leaving.is_template_retired) = (deleted, true);
-        }
-        Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<KeyPattern, Leaving>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<KeyPattern, BTreeMap<u128, Arc<Limit>>>> {
         self.0.lock().expect("nothing under this lock panics but a broken invariant")
     }
 }

@@ -2,8 +2,9 @@
 //! limits of both.
 
 use super::books::{Books, Trouble};
-use super::definition_log::{Entry, Found, Manner, Step, Wanted, next_step};
+use super::definition_log::{Entry, Found, Manner, Origin};
 use super::opening::{Entered, TRIES, entered};
+use super::step::{Precedence, Step, Wanted};
 use crate::backends::Registered;
 use crate::policy::{Definition, KeyPattern};
 
@@ -18,11 +19,11 @@ impl Books {
     /// Writes a template to the ledger, where it has a log and no account; says which newer version is there, if any.
     pub(super) async fn bring_template_up_to_date(&self, registered: &Registered) -> Result<Option<u64>, Trouble> {
         let pattern = &registered.definition.pattern;
-        let (hash, mut burned) = (self.chart.ids.pattern(pattern), 0);
+        let (log, mut burned) = (self.chart.ids.template(pattern).log(), 0);
         for _ in 0..TRIES {
-            let found = self.read_log(hash).await?;
-            let wanted = Wanted { is_exact: true, ..own(registered) };
-            let (seq, entry) = match (next_step(&found, &wanted), &found) {
+            let found = self.read_log(log).await?;
+            let wanted = Wanted { origin: Origin::Own, ..self.own(registered) };
+            let (seq, entry) = match (wanted.next_step(&found, Precedence::Newer), &found) {
                 (Step::Keep, _) => {
                     self.follow_template(pattern, None);
                     return Ok(None);
@@ -41,7 +42,7 @@ impl Books {
                 }
                 (step, _) => unreachable!("{step:?} is of a template that was found"),
             };
-            let chain = self.chart.entry(hash, seq + burned, entry, &found, &wanted);
+            let chain = self.chart.entry(log, seq + burned, entry, found.deleted_version(), &wanted);
             let written = self.write_chain(Vec::new(), chain).await?;
             burned = if entered(&written)? == Entered::Burned { burned + 1 } else { 0 };
         }
@@ -50,14 +51,24 @@ impl Books {
 
     /// What is to be in force for limits of this definition: where another server has a newer template, that one.
     pub(super) fn wanted(&self, registered: &Registered) -> Result<Wanted, Trouble> {
-        let own = own(registered);
+        let own = self.own(registered);
         match self.templates_elsewhere().get(&registered.definition.pattern) {
             Some(Elsewhere::Deleted { version }) if own.version <= *version => {
                 Err(Trouble::Deleted { version: *version })
             }
-            Some(Elsewhere::Newer(newer)) if own.version <= newer.version => Ok(Wanted { is_exact: false, ..*newer }),
+            Some(Elsewhere::Newer(newer)) if own.version <= newer.version => {
+                Ok(Wanted { origin: own.origin, ..*newer })
+            }
             _ => Ok(own),
         }
+    }
+
+    /// What a definition of this server says.
+    fn own(&self, registered: &Registered) -> Wanted {
+        let Definition { kind, capacity, mode, overage, ref pattern, .. } = registered.definition;
+        let template = pattern.is_template().then(|| self.chart.ids.template(pattern));
+        let origin = template.map_or(Origin::Own, Origin::Template);
+        Wanted { origin, kind, manner: Manner { mode, overage }, capacity, version: registered.version }
     }
 
     /// Notes what another server made of a template, or that it is as it is here.
@@ -68,11 +79,4 @@ impl Books {
             None => drop(templates.remove(pattern)),
         }
     }
-}
-
-/// What a definition of this server says.
-fn own(registered: &Registered) -> Wanted {
-    let Definition { kind, capacity, mode, overage, ref pattern, .. } = registered.definition;
-    let (manner, version) = (Manner { mode, overage }, registered.version);
-    Wanted { kind, manner, capacity, version, is_exact: !pattern.is_template() }
 }

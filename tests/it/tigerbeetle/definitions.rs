@@ -1,9 +1,11 @@
 //! Definitions and debts that several servers have a hand in.
 
+use std::time::Duration;
+
 use tollgate::Tollgate;
 use tollgate::backends::{Applied, Backend, Settled};
 use tollgate::config::{BackendSettings, Settings};
-use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage, Reason};
+use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage, Reason, Restraint};
 
 use super::sharing::group;
 use crate::support::tigerbeetle::Server;
@@ -20,7 +22,7 @@ async fn a_deletion_is_newer_than_what_it_deletes_everywhere() {
             assert_eq!(member.put(concurrency("c", 1, 600), 5).await, ACTIVE);
         }
         other.grant(&[("c", 1)]).await;
-        one.ledger.remove(&pattern("c"), 5).get().await.expect("the ledger answers");
+        one.remove("c", 5).await;
         let refused = async || other.reserve(&request(&[("c", 1)])).await.expect_err("never granted anew").reason;
         while !matches!(refused().await, Reason::UnknownLimitKey(_)) {}
         assert_eq!(other.put(concurrency("c", 1, 600), 5).await, Applied::Superseded { version: 5 });
@@ -58,7 +60,7 @@ async fn a_deleted_template_is_unknown_to_every_server_and_nothing_is_granted_tw
         other.grant(&[("t:a", 1)]).await;
         one.grant(&[("t:a", 1)]).await;
         other.grant(&[("t:b", 2)]).await;
-        one.ledger.remove(&pattern("t:{x}"), 5).get().await.expect("the ledger answers");
+        one.remove("t:{x}", 5).await;
         // `b` is an instance that only the other server knows.
         for key in ["t:a", "t:b"] {
             let refused = async || other.reserve(&request(&[(key, 1)])).await.expect_err("never granted anew").reason;
@@ -92,7 +94,7 @@ async fn what_another_server_deleted_is_left_in_peace_and_its_leases_end() {
                 assert_eq!(member.put(concurrency(key, 9, 600), 5).await, ACTIVE);
             }
             let lease_id = other.grant(&[(at, 1)]).await;
-            one.ledger.remove(&pattern(key), 5).get().await.expect("the ledger answers");
+            one.remove(key, 5).await;
             let reason = async || other.reserve(&request(&[(at, 10)])).await.expect_err("more than there is").reason;
             until(20, key, async || matches!(reason().await, Reason::UnknownLimitKey(_))).await;
             let settled = other.ledger.settle(&support::key(at)).get().await;
@@ -112,14 +114,100 @@ async fn a_deleted_definition_does_not_come_back_when_a_template_takes_over() {
             assert_eq!(member.put(concurrency("t:{x}", 2, 600), 1).await, ACTIVE);
             assert_eq!(member.put(concurrency("t:a", 7, 600), 2).await, ACTIVE);
         }
-        one.ledger.remove(&pattern("t:a"), 2).get().await.expect("the ledger answers");
+        one.remove("t:a", 2).await;
         one.grant(&[("t:a", 1)]).await;
         let superseded = Applied::Superseded { version: 2 };
         assert_eq!(other.put(concurrency("t:a", 7, 600), 2).await, superseded);
         let shown = other.usage("t:a").await;
         assert_eq!((shown.capacity, shown.available), (2, 1), "it is the template's at both");
         assert_eq!(one.usage("t:a").await.capacity, 2);
+        other.remove("t:a", 2).await;
+        assert_eq!(one.available("t:a").await, 1, "a deletion at the other server too takes nothing of the template's");
+        one.remove("t:{x}", 1).await;
+        assert_eq!(other.put(concurrency("t:a", 7, 600), 2).await, superseded, "nor when the template goes too");
         assert_eq!(other.put(concurrency("t:a", 7, 600), 3).await, ACTIVE, "put again it is in force");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_is_done_again_takes_nothing_newer() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other, late] = group(&shared.settings()).await;
+        for (key, at) in [("c", "c"), ("t:{x}", "t:a")] {
+            assert_eq!(one.put(concurrency(key, 2, 600), 5).await, ACTIVE);
+            one.grant(&[(at, 1)]).await;
+            one.remove(key, 5).await;
+            assert_eq!(other.put(concurrency(key, 2, 600), 6).await, ACTIVE);
+            other.grant(&[(at, 1)]).await;
+            for member in [&one, &late] {
+                member.remove(key, 5).await;
+                assert_eq!(other.put(concurrency(key, 2, 600), 6).await, ACTIVE, "{key}");
+                assert_eq!(other.available(at).await, 1, "{key}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_of_its_own_goes_before_a_template_whatever_their_versions() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other] = group(&shared.settings()).await;
+        for member in [&one, &other] {
+            assert_eq!(member.put(concurrency("t:{x}", 2, 600), 9).await, ACTIVE);
+        }
+        other.grant(&[("t:a", 1)]).await;
+        assert_eq!(one.put(concurrency("t:a", 7, 600), 1).await, ACTIVE);
+        assert_eq!(one.available("t:a").await, 6, "with what its keys hold");
+        until(20, "the other server follows", async || other.usage("t:a").await.capacity == 7).await;
+        assert_eq!(one.put(concurrency("t:{x}", 3, 600), 10).await, ACTIVE);
+        for member in [&one, &other] {
+            assert_eq!(member.usage("t:a").await.capacity, 7);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_deleted_template_left_behind_follows_the_next_one() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, late, other] = group(&shared.settings()).await;
+        for (member, is_both) in [(&one, true), (&late, true), (&other, false)] {
+            assert_eq!(member.put(concurrency("t:{x}:{y}", 2, 600), 1).await, ACTIVE);
+            if is_both {
+                assert_eq!(member.put(concurrency("t:{x}:a", 9, 600), 2).await, ACTIVE);
+            }
+        }
+        one.grant(&[("t:k:a", 1)]).await;
+        assert_eq!(other.usage("t:k:a").await.capacity, 9, "it is there, though not known here");
+        // This one never used the instance.
+        late.remove("t:{x}:a", 2).await;
+        until(20, "it follows what it does not define", async || other.usage("t:k:a").await.capacity == 2).await;
+        assert_eq!(late.usage("t:k:a").await.capacity, 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_limit_that_is_being_lowered_is_unknown_and_takes_no_signals() {
+    let shared = Server::shared().await;
+    within(120, async {
+        let [one, other] = group(&shared.settings()).await;
+        for member in [&one, &other] {
+            assert_eq!(member.put(rolling("r", 9, 600), 5).await, ACTIVE);
+        }
+        one.grant(&[("r", 9)]).await;
+        let lowered = one.put(rolling("r", 4, 600), 6).await;
+        assert!(matches!(lowered, Applied::InForce(LimitState::Decreasing { .. })), "{lowered:?}");
+        other.remove("r", 6).await;
+        let refused = one.reserve(&request(&[("r", 1)])).await.expect_err("there is no such limit");
+        assert_eq!(refused.reason, Reason::UnknownLimitKey(support::key("r")));
+        let restraint = Restraint::Tighten { remaining: 1, until: one.clock.now().after(Duration::from_secs(9)) };
+        assert_eq!(one.ledger.restrain(&support::key("r"), restraint).get().await, Ok(()));
     })
     .await;
 }
@@ -132,7 +220,7 @@ async fn with_a_template_go_its_instances_and_nothing_that_is_newer() {
         assert_eq!(one.put(concurrency("t:{x}", 2, 600), 5).await, ACTIVE);
         one.grant(&[("t:a", 1)]).await;
         assert_eq!(other.put(concurrency("t:a", 7, 600), 9).await, ACTIVE, "it is a limit of its own now");
-        one.ledger.remove(&pattern("t:{x}"), 5).get().await.expect("the ledger answers");
+        one.remove("t:{x}", 5).await;
         assert_eq!(other.put(concurrency("t:a", 7, 600), 9).await, ACTIVE, "it still is");
         assert_eq!(other.available("t:a").await, 6);
     })
@@ -147,7 +235,7 @@ async fn a_template_of_another_kind_holds_for_all_servers_too() {
         for member in [&one, &other] {
             assert_eq!(member.put(concurrency("t:{x}", 2, 600), 5).await, ACTIVE);
         }
-        one.ledger.remove(&pattern("t:{x}"), 5).get().await.expect("the ledger answers");
+        one.remove("t:{x}", 5).await;
         assert_eq!(one.put(rolling("t:{x}", 3, 600), 6).await, ACTIVE);
         assert_eq!(other.put(concurrency("t:{x}", 2, 600), 5).await, Applied::Superseded { version: 6 });
         other.grant(&[("t:a", 1)]).await;
@@ -202,7 +290,7 @@ async fn a_server_that_is_running_shows_that_another_one_changed_or_deleted_a_de
                 assert_eq!(newer.put(concurrency(key, 3, 600), 70).await, ACTIVE);
                 70
             } else {
-                newer.ledger.remove(&pattern(key), version).get().await.expect("the ledger answers");
+                newer.remove(key, version).await;
                 version
             };
             until(20, key, async || entry(key).await.superseded_by_version == Some(superseding)).await;

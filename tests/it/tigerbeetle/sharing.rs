@@ -13,7 +13,7 @@ use tollgate::policy::{
 };
 
 use crate::support::tigerbeetle::Server;
-use crate::support::{bucket, checked, concurrency, key, request, rolling, used, within};
+use crate::support::{bucket, checked, concurrency, key, pattern, request, rolling, used, within};
 
 /// Counts how often it was told of capacity.
 #[derive(Default)]
@@ -36,6 +36,10 @@ impl Member {
     pub(super) async fn put(&self, fields: DefinitionFields, version: u64) -> Applied {
         let registered = Arc::new(Registered { definition: checked(fields), version });
         self.ledger.apply(&registered).get().await.expect("the ledger answers")
+    }
+
+    pub(super) async fn remove(&self, text: &str, version: u64) {
+        self.ledger.remove(&pattern(text), version).get().await.expect("the ledger answers");
     }
 
     pub(super) async fn reserve(&self, request: &Reserve) -> Result<LeaseId, Box<Refusal>> {
