@@ -88,6 +88,27 @@ async fn a_ledger_that_stays_full_lets_those_in_front_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_full_now_and_then_lets_nobody_go() {
+    let (remote, tollgate) = start().await;
+    let _held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it fits");
+    let waiting = wait_in_line(&tollgate, 600_000);
+    sleep_ms(1_000).await;
+    remote.set(Line::Full);
+    sleep_ms(59_300).await;
+    let elsewhere = request(&[("slot", 1)]);
+    remote.far().reserve(&elsewhere).get().await.expect("what was held has ended by itself");
+    remote.set(Line::Up);
+    // It learns that another one was faster, and asks again when that one's hold ends by itself.
+    sleep_ms(59_000).await;
+    assert!(!waiting.is_finished());
+    remote.set(Line::Full);
+    sleep_ms(1_300).await;
+    assert!(!waiting.is_finished(), "it is full for 300 ms only");
+    remote.set(Line::Up);
+    drop(waiting.await.expect("no panic").expect("it is its turn"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_in_vain_is_told_that_nobody_knows() {
     let (remote, tollgate) = start().await;
     let held = tollgate.reserve(request(&[("slot", 1)])).await.expect("it fits");

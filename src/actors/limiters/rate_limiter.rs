@@ -95,7 +95,7 @@ pub(super) struct RateLimiterState {
     key: Key,
     limiter: Arc<Limiter>,
     timer: Timer,
-    /// Since when the ledger has been full for this one, in front.
+    /// Since when the ledger has answered this one, in front, with nothing but that it is full.
     full: Option<(Ticket, Moment)>,
     /// The registry is to be told once the limit is active again. True at first: an earlier incarnation may have died
     /// before it did so.
@@ -180,6 +180,7 @@ impl RateLimiterState {
     /// Serves the line until the one in front must wait; says until when at most.
     async fn serve_line(&mut self) -> Option<Moment> {
         loop {
+            let full = self.full.take();
             let (candidate, wanted) = match self.runtime.limiters.lines.next_turn(&self.key) {
                 Turn::Nobody => return None,
                 Turn::WentTo(other) => {
@@ -203,7 +204,8 @@ impl RateLimiterState {
                 // A ledger that is away, or full for a moment, costs nobody a place in line.
                 Err(refusal)
                     if matches!(refusal.reason, Reason::BackendError(_))
-                        || refusal.reason == Reason::Overloaded && self.is_full_for_a_moment(candidate.ticket) =>
+                        || refusal.reason == Reason::Overloaded
+                            && self.is_full_for_a_moment(candidate.ticket, full) =>
                 {
                     return Some(self.look_again_in(Duration::from_millis(fastrand::u64(LEDGER_RETRY_MS))));
                 }
@@ -213,9 +215,10 @@ impl RateLimiterState {
         }
     }
 
-    fn is_full_for_a_moment(&mut self, ticket: Ticket) -> bool {
+    /// The ledger is full for the one with this ticket; `full` says what it answered before.
+    fn is_full_for_a_moment(&mut self, ticket: Ticket, full: Option<(Ticket, Moment)>) -> bool {
         let now = self.runtime.clock.now();
-        let since = self.full.filter(|(known, _)| *known == ticket).map_or(now, |(_, since)| since);
+        let since = full.filter(|(known, _)| *known == ticket).map_or(now, |(_, since)| since);
         self.full = Some((ticket, since));
         now.since(since) < FULL_MAX
     }
