@@ -150,7 +150,8 @@ impl Runtime {
             (Ok(Some(_)), _) => None, // A known lease has an answer of its own, before any other.
             _ if self.is_away() => None,
             (Ok(None), refusal) => Some(refusal),
-            (Err(_), refusal) if refusal.reason == Reason::Overloaded => Some(refusal), // Nothing was asked.
+            // The ledger was not asked: this says nothing of an earlier try under the same id.
+            (Err(_), refusal) if refusal.reason == Reason::Overloaded => Some(refusal),
             (Err(error), _) => Some(Box::new(Refusal::permanent(Reason::BackendError(error.0)))),
         }
     }

@@ -11,8 +11,9 @@ use crate::policy::{Amounts, CallReport, Complete, Grant, LeaseError, LeaseId, R
 /// Reserves before calls and completes after them.
 ///
 /// **Ids.** A new lease id for every attempt, and the same again only after [`Reason::BackendError`], which says that
-/// nobody knows whether the reservation was made; [`next_try`](crate::policy::next_try) is that rule. Whoever gives up
-/// after it completes the attempt as one that [never ran](Completion::never_ran).
+/// nobody knows whether the reservation was made, until an answer says it. A refusal as overloaded does not;
+/// [`next_try`](crate::policy::next_try) is that rule. Whoever gives up before completes the attempt as one that
+/// [never ran](Completion::never_ran).
 ///
 /// [`Reason::BackendError`]: crate::policy::Reason::BackendError
 ///

@@ -17,13 +17,13 @@ use crate::policy::{Grant, LeaseId, NextTry, Priority, Refusal, Reserve, next_tr
 const LINE_MAX: Duration = Duration::from_secs(300);
 
 /// Reserves again and again until `deadline`: under a new lease id after a denial and not before it says, under the
-/// same after an answer that leaves the outcome unknown. The grant names the lease. Dropping the future gives back what
-/// may have been granted. While a limit of concurrency is full, a denial says when the leases that hold it expire, and
-/// not when they are completed: [`acquire_until`] is told of both.
+/// same as long as nobody has said whether that one was granted. The grant names the lease. Dropping the future gives
+/// back what may have been granted. While a limit of concurrency is full, a denial says when the leases that hold it
+/// expire, and not when they are completed: [`acquire_until`] is told of both.
 ///
 /// # Errors
-/// At once one that asking again does not change. Else the last one, as soon as the next try would be too late; if it
-/// leaves the outcome unknown, the reservation is given back.
+/// At once one that asking again does not change. Else the last one, as soon as the next try would be too late. What
+/// may have been granted all the same is given back.
 pub async fn reserve_until(
     limiter: &Arc<dyn Limiter>,
     request: Reserve,
@@ -58,18 +58,21 @@ async fn ask_until<'a>(
     loop {
         let answer = ask(attempt.clone()).await;
         let next = answer.as_ref().err().map(|refusal| next_try(refusal, unknowns, fastrand::u64(..)));
-        doubt.attempt = match next {
-            Some(NextTry::SameLease { .. }) => Some(attempt.clone()),
-            Some(NextTry::NewLease { .. } | NextTry::GiveUp) | None => None,
-        };
         let after = match next {
-            None | Some(NextTry::GiveUp) => return answer,
+            None => {
+                doubt.attempt = None;
+                return answer;
+            }
+            // It may not even have reached the ledger: what is in doubt stays so.
+            Some(NextTry::GiveUp) => return answer,
             Some(NextTry::SameLease { after }) => {
                 unknowns += 1;
+                doubt.attempt = Some(attempt.clone());
                 after
             }
             Some(NextTry::NewLease { after }) => {
                 unknowns = 0;
+                doubt.attempt = None;
                 attempt.request.lease_id = LeaseId::generate();
                 after
             }

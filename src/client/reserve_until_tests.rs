@@ -75,6 +75,11 @@ fn denied(retry_after: Duration) -> Refusal {
     Refusal { reason: Reason::Denied, retry_after, denied: Vec::new() }
 }
 
+/// What a server says that did not look.
+fn overloaded() -> Refusal {
+    Refusal::overloaded(SECOND)
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
@@ -123,4 +128,38 @@ async fn what_may_have_been_granted_and_will_not_be_used_is_given_back() {
     assert!(gone.is_err(), "it was dropped on the way");
     tokio::task::yield_now().await;
     assert_eq!(recorder.completed.lock().expect("no panic").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_in_doubt_stays_so_while_the_server_is_overloaded() {
+    // The first answer was lost, and may have been a grant.
+    let recorder = Recorder::new([unknown(), overloaded(), overloaded()]);
+    let grant = recorder.reserve_within(10 * SECOND).await.expect("it is granted");
+    let asked = recorder.asked();
+    assert!(asked.iter().all(|(id, _)| *id == grant.lease_id.as_u128()) && asked.len() == 4, "{asked:?}");
+    assert!(asked[1].1 + SECOND <= asked[2].1 && asked[2].1 + SECOND <= asked[3].1, "not before it says: {asked:?}");
+    assert!(recorder.completed.lock().expect("no panic").is_empty());
+
+    let recorder = Recorder::new([unknown(), overloaded(), overloaded()]);
+    let refusal = recorder.reserve_within(3 * SECOND / 2).await.expect_err("there is no time for more");
+    assert_eq!(refusal.reason, Reason::Overloaded);
+    tokio::task::yield_now().await;
+    assert_eq!(*recorder.completed.lock().expect("no panic"), [recorder.asked()[0].0], "it is given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_doubt_is_given_back_where_asking_again_is_in_vain() {
+    let recorder = Recorder::new([unknown(), Refusal::permanent(Reason::InvalidRequest("a wrong token".to_owned()))]);
+    recorder.reserve_within(10 * SECOND).await.expect_err("it is not asked");
+    tokio::task::yield_now().await;
+    assert_eq!(*recorder.completed.lock().expect("no panic"), [recorder.asked()[0].0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_only_told_of_an_overload_holds_nothing() {
+    let recorder = Recorder::new([overloaded()]);
+    recorder.reserve_within(10 * SECOND).await.expect("it is granted");
+    let asked = recorder.asked();
+    assert!(asked.len() == 2 && asked[0].0 != asked[1].0, "{asked:?}");
+    assert!(recorder.completed.lock().expect("no panic").is_empty());
 }

@@ -35,7 +35,7 @@ pub enum Reason {
     LimitPaused(Key),
     /// There is no room now.
     Denied,
-    /// A bound of the runtime is reached, or it is shutting down.
+    /// A bound of the runtime is reached, or it is shutting down. Says nothing of an earlier request under the same id.
     Overloaded,
     /// Whether the reservation was made is unknown.
     BackendError(String),

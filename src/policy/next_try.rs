@@ -15,9 +15,10 @@ const JITTER_MAX: Duration = Duration::from_secs(1);
 /// Whether to ask again, when, and under which lease id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextTry {
-    /// Whether the reservation was made is unknown: ask again under the same id, so that it is made once.
+    /// Whether the reservation was made is unknown, also by an earlier try: ask again under the same id, so that it is
+    /// made once.
     SameLease {
-        /// From now.
+        /// From now; not before the refusal says, if it does.
         after: Duration,
     },
     /// It was refused, and its id is used up: ask under a new one.
@@ -29,22 +30,26 @@ pub enum NextTry {
     GiveUp,
 }
 
-/// What to do after `refusal`. `unknowns` is how many answers before this one, in a row, left the outcome unknown too:
-/// their waits grow. `random` is any number, and decides the jitter, which only ever adds.
+/// What to do after `refusal`. `unknowns` is how many answers before this one, in a row, were to be followed by
+/// [`NextTry::SameLease`]: where there are any, a refusal of one who did not look at the ledger leaves it unknown too.
+/// `random` is any number, and decides the jitter, which only ever adds.
 ///
 /// Whoever gives up, or has no time for the next try, and was not told whether the reservation was made, completes it
 /// with nothing used: the call never ran.
 #[must_use]
 pub fn next_try(refusal: &Refusal, unknowns: u32, random: u64) -> NextTry {
+    let said = spread(refusal.retry_after.max(WAIT_MIN), random);
     match refusal.reason {
         Reason::InvalidRequest(_) | Reason::UnknownLimitKey(_) | Reason::NeverFits(_) => NextTry::GiveUp,
         Reason::BackendError(_) => NextTry::SameLease { after: unknown_backoff().delay(unknowns, random) },
         Reason::LeaseFinished => NextTry::NewLease { after: WAIT_MIN },
+        // Said by whoever has no room to ask the ledger, or no answer of it: of an earlier try it says nothing.
+        Reason::Overloaded | Reason::BreakerOpen(_) if unknowns != 0 => NextTry::SameLease { after: said },
         Reason::BreakerOpen(_)
         | Reason::LimitDecreasing(_)
         | Reason::LimitPaused(_)
         | Reason::Denied
-        | Reason::Overloaded => NextTry::NewLease { after: spread(refusal.retry_after.max(WAIT_MIN), random) },
+        | Reason::Overloaded => NextTry::NewLease { after: said },
     }
 }
 
@@ -116,14 +121,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_denial_is_asked_again_under_a_new_id_and_never_early(
+        fn a_denial_is_asked_again_under_a_new_id_if_it_says_that_none_is_held_and_never_early(
             which in 0_usize..5,
             retry_after_ms in 1_u64..u64::MAX,
-            unknowns: u32,
+            unknowns in 0_u32..3,
             random: u64,
         ) {
             let refusal = refusal(denials()[which].clone(), retry_after_ms);
-            let NextTry::NewLease { after } = next_try(&refusal, unknowns, random) else { panic!("a new lease") };
+            let did_look = !matches!(refusal.reason, Reason::Overloaded | Reason::BreakerOpen(_));
+            let after = match next_try(&refusal, unknowns, random) {
+                NextTry::NewLease { after } if did_look || unknowns == 0 => after,
+                NextTry::SameLease { after } if !did_look && unknowns != 0 => after,
+                other => panic!("{other:?}"),
+            };
             let most = (refusal.retry_after / 10).min(Duration::from_secs(1));
             prop_assert!(refusal.retry_after <= after && after <= refusal.retry_after + most);
         }

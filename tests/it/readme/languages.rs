@@ -119,6 +119,12 @@ async fn check(language: &Language) {
         assert_eq!(granted.path, "/v1/reserve");
         assert_eq!(granted.lost().await["allowed"], true);
         let again = relay.asked().await;
+        assert_eq!(again.body, body, "the same again");
+        // Of a server that did not look.
+        let overloaded =
+            serde_json::json!({"allowed": false, "retry_after_ms": 1, "error": "overloaded", "denied": []});
+        again.refused(&overloaded).await;
+        let again = relay.asked().await;
         assert_eq!((&again.path[..], &again.body), ("/v1/reserve", &body), "the same again");
         assert_eq!(again.answered().await["allowed"], true);
 

@@ -56,10 +56,19 @@ impl Asked {
     /// Passes it on, and the answer back.
     pub(super) async fn answered(mut self) -> Value {
         let (status, answer) = self.pass_on().await;
+        self.tell(status, &answer).await;
+        answer
+    }
+
+    /// Answers in place of the server, which does not see it.
+    pub(super) async fn refused(mut self, answer: &Value) {
+        self.tell(200, answer).await;
+    }
+
+    async fn tell(&mut self, status: u16, answer: &Value) {
         let body = answer.to_string();
         let head = format!("HTTP/1.1 {status} \r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
         self.client.write_all(format!("{head}{body}").as_bytes()).await.expect("it waits for the answer");
-        answer
     }
 
     /// Passes it on, and loses the answer, which the server has given.

@@ -63,6 +63,25 @@ async fn a_denial_after_an_unknown_answer_asks_for_a_new_lease() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_in_doubt_stays_so_while_the_server_is_overloaded() {
+    let answers = [Answer::Unknown { granted: true }, Answer::Overloaded, Answer::Overloaded];
+    let recorder = Recorder::answering(answers);
+    let scheduler = scheduler(&recorder).await;
+    within(10, scheduler.submit(job("a", 1)).expect("room")).await.expect("it runs");
+    let (ids, waits) = asked(&recorder);
+    assert!(ids == [0; 4] && 100 <= waits[1] && 100 <= waits[2], "{ids:?} {waits:?}");
+    recorder.expect_settled();
+
+    let recorder =
+        Recorder::new(|_, before| if before == 0 { Answer::Unknown { granted: true } } else { Answer::Overloaded });
+    let scheduler = self::scheduler(&recorder).await;
+    let job = job("a", 1).deadline(Duration::from_secs(1));
+    within(10, scheduler.submit(job).expect("room")).await.expect_err("it is too late");
+    tokio::time::sleep(MS).await;
+    recorder.expect_settled();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limiter_that_panics_leaves_it_unknown() {
     let recorder = Recorder::answering([Answer::Panic, Answer::Panic]);
     let scheduler = scheduler(&recorder).await;

@@ -23,6 +23,8 @@ pub(super) enum Answer {
         granted: bool,
     },
     NeverFits,
+    /// It did not look; it may have granted the same before.
+    Overloaded,
     Hang,
     Panic,
 }
@@ -102,6 +104,7 @@ fn refusal(answer: Answer) -> Box<Refusal> {
             Refusal::of_keys(Reason::Denied, vec![denied])
         }
         Answer::NeverFits => Refusal::permanent(Reason::NeverFits(key("tokens"))),
+        Answer::Overloaded => Refusal::overloaded(Duration::from_millis(100)),
         _ => Refusal::permanent(Reason::BackendError("no answer".to_owned())),
     })
 }
@@ -126,7 +129,9 @@ impl Limiter for Recorder {
                 Answer::Grant => Ok(Grant { lease_id: request.lease_id, reserved_at_unix_ms: 0 }),
                 Answer::Hang => pending().await,
                 Answer::Panic => panic!("as told"),
-                Answer::Deny(_) | Answer::Unknown { .. } | Answer::NeverFits => Err(refusal(answer)),
+                Answer::Deny(_) | Answer::Unknown { .. } | Answer::NeverFits | Answer::Overloaded => {
+                    Err(refusal(answer))
+                }
             }
         }
         .boxed()
