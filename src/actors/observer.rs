@@ -10,8 +10,11 @@ use crate::backends::Observer;
 use crate::policy::{Key, KeyPattern};
 
 /// The definitions that another server changed, until the registry looks at them. No more than there are.
-#[derive(Debug, Default)]
-pub(super) struct ChangedElsewhere(Mutex<Changed>);
+#[derive(Debug)]
+pub(super) struct ChangedElsewhere {
+    registry: Arc<Mailbox<RegistryMessage>>,
+    changed: Mutex<Changed>,
+}
 
 #[derive(Debug, Default)]
 struct Changed {
@@ -21,20 +24,37 @@ struct Changed {
 }
 
 impl ChangedElsewhere {
+    pub(super) fn new(registry: Arc<Mailbox<RegistryMessage>>) -> Self {
+        Self { registry, changed: Mutex::default() }
+    }
+
     /// Those that changed since the last time.
     pub(super) fn take(&self) -> HashSet<KeyPattern> {
         std::mem::take(&mut *self.lock()).patterns
     }
 
+    /// Tells the registry of those that it was not told of, if it takes a message now. One that does not is told as
+    /// soon as it has started, or has handled a message of its full queue.
+    pub(super) fn tell(&self) {
+        let mut changed = self.lock();
+        if !changed.is_told && !changed.patterns.is_empty() {
+            changed.is_told = self.registry.cast(RegistryMessage::ChangedElsewhere).is_ok();
+        }
+    }
+
+    fn insert(&self, pattern: KeyPattern) {
+        self.lock().patterns.insert(pattern);
+        self.tell();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Changed> {
-        self.0.lock().expect("only inserts, takes and sends")
+        self.changed.lock().expect("only inserts, takes and sends")
     }
 }
 
 /// Those who are told.
 pub(super) struct Told {
     pub(super) limiters: Arc<Limiters>,
-    pub(super) registry: Arc<Mailbox<RegistryMessage>>,
     pub(super) changed: Arc<ChangedElsewhere>,
 }
 
@@ -44,9 +64,6 @@ impl Observer for Told {
     }
 
     fn changed_elsewhere(&self, pattern: &KeyPattern) {
-        let mut changed = self.changed.lock();
-        changed.patterns.insert(pattern.clone());
-        // A registry that takes no message now learns of it with the next one, or looks at everything when it is back.
-        changed.is_told = changed.is_told || self.registry.cast(RegistryMessage::ChangedElsewhere).is_ok();
+        self.changed.insert(pattern.clone());
     }
 }

@@ -137,7 +137,11 @@ impl RootState {
         let runtime = Arc::clone(&self.runtime);
         let shared = || Arc::clone(&runtime);
         let id = match part {
-            Part::Registry => self.spawn(myself, &runtime.registry, Registry, shared()).await?,
+            Part::Registry => {
+                let id = self.spawn(myself, &runtime.registry, Registry, shared()).await?;
+                runtime.changed_elsewhere.tell(); // Of what changed after it had looked.
+                id
+            }
             Part::Backend => self.spawn(myself, &runtime.backend_actor, BackendActor, shared()).await?,
             Part::Limiters => {
                 let id = self.spawn(myself, &runtime.limiters.mailbox, LimitersActor, shared()).await?;

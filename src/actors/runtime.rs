@@ -66,13 +66,10 @@ impl Runtime {
         let clock = Clock::start();
         let permits = Mutex::new(Permits::new(settings.memory.max_leases));
         let limiters = Arc::new(Limiters::new(&name, settings.clone()));
-        let changed_elsewhere = Arc::<ChangedElsewhere>::default();
         let registry = Arc::new(Mailbox::new(format!("{name}/registry"), registry::QUEUE_MAX));
-        let observer: Arc<dyn Observer> = Arc::new(Told {
-            limiters: Arc::clone(&limiters),
-            registry: Arc::clone(&registry),
-            changed: Arc::clone(&changed_elsewhere),
-        });
+        let changed_elsewhere = Arc::new(ChangedElsewhere::new(Arc::clone(&registry)));
+        let observer: Arc<dyn Observer> =
+            Arc::new(Told { limiters: Arc::clone(&limiters), changed: Arc::clone(&changed_elsewhere) });
         let backend = match own {
             Some(make) => make(clock.clone(), observer),
             None => backends::open(&settings, clock.clone(), observer).await?,

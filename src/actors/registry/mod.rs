@@ -121,6 +121,7 @@ impl Actor for Registry {
                 state.try_again_later(&myself, caught_up);
             }
         }
+        runtime.changed_elsewhere.tell(); // There is room in the queue again.
         // A change that the ledger did not take.
         if state.timer.is_none() && runtime.store.standing_counts().not_in_force != 0 {
             state.arm(&myself, RETRY.delay(0, fastrand::u64(..)));

@@ -1,14 +1,16 @@
 //! Definitions that another server has changed in the ledger they share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use futures_util::future::join_all;
 use tollgate::Tollgate;
-use tollgate::backends::{Applied, Backend, Registered};
+use tollgate::actors::{CallError, RegistryError};
+use tollgate::backends::{Applied, Backend, Observer, Registered};
 use tollgate::policy::{Definition, LimitState};
 
 use super::{capacity, end, pattern, rolling, saved, start};
 use crate::support::remote::Remote;
-use crate::support::within;
+use crate::support::{key, sleep_ms, within};
 
 async fn change_elsewhere(remote: &Remote, definition: Definition, version: u64) {
     let registered = Arc::new(Registered { definition, version });
@@ -70,4 +72,68 @@ async fn a_change_that_others_keep_outbidding_is_given_up() {
     assert_eq!((capacity(&tollgate, "a").await, tollgate.status().backend.superseded), (Some(99), 1));
     tollgate.delete_limit(&pattern("a")).await.expect("it is taken out").expect("it was there");
     assert_eq!((capacity(&tollgate, "a").await, tollgate.status().backend.superseded), (None, 0));
+}
+
+/// The version that the registry knows to be in force instead of the one that is saved.
+async fn newer_version(tollgate: &Tollgate, key: &str) -> Option<u64> {
+    tollgate.limit(&pattern(key)).await.expect("it answers").expect("it is saved").superseded_by_version
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_during_the_start_is_seen_after_it() {
+    // A template: nobody serves a line of it, who would send the registry a message of its own.
+    let directory = tempfile::tempdir().expect("a directory");
+    let before = start(directory.path()).await;
+    before.put_limit(rolling("t:{x}", 10)).await.expect("it is taken");
+    end(&before).await;
+
+    let remote = Remote::default();
+    remote.set_delay_ms(1_000);
+    let (ledger, there) = (remote.ledger(), remote.clone());
+    let builder = Tollgate::builder().data_dir(directory.path()).ledger(move |clock, observer| {
+        let ledger = ledger(clock, Arc::clone(&observer));
+        tokio::spawn(async move {
+            while there.far().definition_of(&key("t:1")).is_none() {
+                sleep_ms(20).await;
+            }
+            change_elsewhere(&there, rolling("t:{x}", 99), 7).await;
+            observer.changed_elsewhere(&pattern("t:{x}"));
+        });
+        ledger
+    });
+    let tollgate = within(20, builder.start()).await.expect("it starts");
+    assert_eq!(capacity(&tollgate, "t:1").await, Some(99), "it was changed before the start was over");
+    sleep_ms(5_000).await;
+    assert_eq!(newer_version(&tollgate, "t:{x}").await, Some(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_finds_the_queue_full_is_seen_when_there_is_room() {
+    let (remote, observer) = (Remote::default(), Arc::new(OnceLock::new()));
+    let (ledger, given) = (remote.ledger(), Arc::clone(&observer));
+    let builder = Tollgate::builder().ledger(move |clock, observer: Arc<dyn Observer>| {
+        assert!(given.set(Arc::clone(&observer)).is_ok(), "one ledger");
+        ledger(clock, observer)
+    });
+    let tollgate = within(20, builder.start()).await.expect("it starts");
+    tollgate.put_limit(rolling("a", 10)).await.expect("it is taken");
+    change_elsewhere(&remote, rolling("a", 99), 7).await;
+
+    // Its actor has a message in hand, and as many in its queue as it may.
+    remote.set_delay_ms(1_000);
+    let (a, b) = (pattern("a"), rolling("b", 10));
+    let change = async {
+        sleep_ms(500).await;
+        let one_more = tollgate.limit(&a).await.expect_err("there is no room");
+        assert_eq!(one_more, RegistryError::Unavailable(CallError::Overloaded.to_string()));
+        observer.get().expect("it was made").changed_elsewhere(&a);
+    };
+    let asked = join_all((0..1_024).map(|_| async {
+        sleep_ms(100).await;
+        tollgate.limit(&a).await
+    }));
+    let (put, asked, ()) = tokio::join!(tollgate.put_limit(b), asked, change);
+    assert_eq!((put, asked.iter().all(Result::is_ok)), (Ok(LimitState::Active), true));
+    sleep_ms(5_000).await;
+    assert_eq!(newer_version(&tollgate, "a").await, Some(7));
 }
