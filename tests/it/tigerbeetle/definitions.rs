@@ -295,6 +295,11 @@ async fn a_server_that_is_running_shows_that_another_one_changed_or_deleted_a_de
             };
             until(20, key, async || entry(key).await.superseded_by_version == Some(superseding)).await;
         }
+        for key in ["changed", "changed:{x}"] {
+            older.delete_limit(&pattern(key)).await.expect("it answers").expect("it was there");
+            let superseded = Applied::Superseded { version: 70 };
+            assert_eq!(newer.put(concurrency(key, 3, 600), 70).await, superseded, "what it followed is deleted: {key}");
+        }
     })
     .await;
 }
