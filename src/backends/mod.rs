@@ -101,8 +101,8 @@ pub trait Backend: Send + Sync + 'static {
     /// A [`BackendError`] if whether it was done is unknown.
     fn apply(&self, registered: &Arc<Registered>) -> Reply<Result<Applied, BackendError>>;
 
-    /// Takes a definition out. Its leases end as they would have, and count nowhere. One that this process never put in
-    /// force stays if the ledger has a newer one than this version.
+    /// Takes a definition out that has this version or an older one; where servers share a ledger, a newer one of
+    /// another server stays. Its leases end as they would have, and count nowhere. Done again it changes nothing more.
     fn remove(&self, pattern: &KeyPattern, version: u64) -> Reply<Result<(), BackendError>>;
 
     /// The definition in force here that covers `key`: an exact one, else the best template. Asks nobody, so that it is

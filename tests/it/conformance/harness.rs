@@ -85,7 +85,8 @@ impl Harness {
     }
 
     pub(crate) async fn remove(&self, text: &str) {
-        self.backend.remove(&pattern(text), u64::MAX).get().await.expect("removed");
+        let version = self.next_version.load(Ordering::Relaxed) - 1; // No definition has a higher one.
+        self.backend.remove(&pattern(text), version).get().await.expect("removed");
     }
 
     pub(crate) async fn send(&self, request: &Reserve) -> Result<LeaseId, Refusal> {
