@@ -48,7 +48,8 @@ fn the_tour_prints_what_readme_shows() {
 #[cfg(feature = "tigerbeetle")]
 #[tokio::test]
 async fn the_tour_on_tigerbeetle_prints_what_readme_shows() {
-    use crate::support::tigerbeetle::{free_addresses, room};
+    use crate::support::addresses::free_addresses;
+    use crate::support::tigerbeetle::room;
 
     let _room = room(1).await;
     let mut stage = Stage::new();

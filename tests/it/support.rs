@@ -1,5 +1,7 @@
 //! What tests of several features share.
 
+#[cfg(any(feature = "server", feature = "tigerbeetle"))]
+pub(crate) mod addresses;
 #[cfg(feature = "server")]
 pub(crate) mod client;
 pub(crate) mod differences;

@@ -12,6 +12,7 @@ use tollgate::policy::{LeaseError, Reason, Reserve};
 
 use super::fake::{Asked, Fake};
 use super::{PATIENCE_SECONDS, attempt, end, now, remote};
+use crate::support::addresses::nobody;
 use crate::support::{request, within};
 
 fn limiter(address: std::net::SocketAddr, timeout: Duration, token: Option<&str>) -> HttpLimiter {
@@ -68,7 +69,7 @@ async fn an_answer_that_is_late_or_missing_leaves_the_outcome_unknown() {
     let deadline = now() + Duration::from_millis(80);
     let late = patient.acquire(attempt(&[("rpm", 1)]).by(deadline), Wait::at_most(Duration::from_secs(60))).await;
     assert!(matches!(late.expect_err("late").reason, Reason::BackendError(_)));
-    drop(silent);
+    let (_nobody, address) = nobody();
     let told = Reason::BackendError(format!("no server answers at `http://{address}`"));
     assert_eq!(reason(&limiter(address, Duration::from_secs(5), None), attempt(&[("rpm", 1)])).await, told);
 }

@@ -12,7 +12,8 @@ use tollgate::client::{Batcher, Limiter, acquire_until, reserve_until};
 use tollgate::policy::{Grant, Priority, Refusal, Reserve};
 
 use super::{PATIENCE_SECONDS, end_with, now, remote};
-use crate::support::server::{Home, Server, tollgate};
+use crate::support::addresses::free_addresses;
+use crate::support::server::{Home, Server};
 use crate::support::{request, sleep_ms, within};
 
 const CONFIG: &str = r#"
@@ -36,8 +37,8 @@ type Ask = for<'a> fn(&'a Arc<dyn Limiter>, Reserve, Instant) -> BoxFuture<'a, R
 /// Runs jobs over 100 slots, and kills the server when a quarter of them is done. The books are in its memory.
 async fn check(wrap: fn(Arc<dyn Limiter>) -> Arc<dyn Limiter>, ask: Ask) {
     let home = Home::new(CONFIG);
-    let server = home.start().await;
-    let address = server.address;
+    let address = free_addresses(1)[0];
+    let server = Server::start(home.serve_at(&address.to_string())).await;
     let limiter = wrap(Arc::new(remote(address)));
     let done = Arc::new(AtomicU64::new(0));
     let mut jobs = JoinSet::new();
@@ -61,9 +62,7 @@ async fn check(wrap: fn(Arc<dyn Limiter>) -> Arc<dyn Limiter>, ask: Ask) {
     .await;
     server.crash().await;
     sleep_ms(100).await;
-    let mut again = tollgate(&["serve", "--listen", &address.to_string()]);
-    again.current_dir(home.path());
-    let server = Server::start(again).await;
+    let server = Server::start(home.serve_at(&address.to_string())).await;
     let ids: HashSet<u128> =
         within(PATIENCE_SECONDS, jobs.join_all()).await.into_iter().map(|lease_id| lease_id.as_u128()).collect();
     assert_eq!(ids.len() as u64, JOBS, "no lease was granted to two");

@@ -10,7 +10,8 @@ use tollgate::scheduler::{ExecuteError, Executed, Job, JobEvent, Run, Scheduler,
 
 use super::upstream;
 use crate::client::remote;
-use crate::support::server::{Home, PATIENCE_SECONDS, Server, tollgate};
+use crate::support::addresses::free_addresses;
+use crate::support::server::{Home, PATIENCE_SECONDS, Server};
 use crate::support::{key, sleep_ms, within};
 
 const PROVIDERS: [&str; 3] = ["a", "b", "c"];
@@ -80,15 +81,13 @@ async fn killed_and_started_again(server: Server, home: &Home) -> Server {
     let address = server.address.to_string();
     server.crash().await;
     sleep_ms(100).await;
-    let mut again = tollgate(&["serve", "--listen", &address]);
-    again.current_dir(home.path());
-    Server::start(again).await
+    Server::start(home.serve_at(&address)).await
 }
 
 /// The books are in the server's memory: what is held by those who ran when it was killed, nobody knows any more.
 async fn check(wrap: fn(Arc<dyn Limiter>) -> Arc<dyn Limiter>) {
     let home = Home::new(&config());
-    let mut server = home.start().await;
+    let mut server = Server::start(home.serve_at(&free_addresses(1)[0].to_string())).await;
     let seen = Arc::new(Seen::default());
     let limiter = wrap(Arc::new(remote(server.address)));
     let builder = Scheduler::builder(limiter).observer(Arc::<Seen>::clone(&seen));

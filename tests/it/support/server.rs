@@ -76,7 +76,11 @@ impl Home {
 
     /// Serves what is here, on a free port.
     pub(crate) fn serve(&self) -> Command {
-        let mut command = tollgate(&["serve", "--listen", "127.0.0.1:0"]);
+        self.serve_at("127.0.0.1:0")
+    }
+
+    pub(crate) fn serve_at(&self, address: &str) -> Command {
+        let mut command = tollgate(&["serve", "--listen", address]);
         command.current_dir(self.path());
         command
     }

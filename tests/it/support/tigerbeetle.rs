@@ -4,8 +4,9 @@
 mod binary;
 mod keeper;
 mod keeper_tests;
+pub(crate) mod way;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tollgate::config::TigerBeetleSettings;
 
+use super::addresses::free_addresses;
 use super::within;
 use binary::{OURS, Release, TigerBeetle};
 use keeper::Keeper;
@@ -30,10 +32,6 @@ pub(crate) const NEWER: Release = Release { variable: "TB_NEWER_BIN", folder: "t
 
 /// How long a server may take until it listens. It is 1.5 s where nothing else runs.
 const PATIENCE_SECONDS: u64 = 60;
-
-/// Below the ports that systems give to clients: no client can be in the way, nor meet itself while a server is gone.
-/// As long as the default, so that tables are as wide.
-const PORTS: std::ops::Range<u16> = 4_000..9_900;
 
 /// The shared server can have eight clients; one that went counts a moment longer.
 static CLIENTS: Semaphore = Semaphore::const_new(6);
@@ -264,12 +262,4 @@ async fn start(release: Release, count: u16, room: Option<Room>) -> Vec<Server> 
             return servers;
         }
     }
-}
-
-/// Addresses whose ports follow each other, and that were all free at one moment.
-pub(crate) fn free_addresses(count: u16) -> Vec<SocketAddr> {
-    let bind = |first: u16| (first..).take(count.into()).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)));
-    let tried = std::iter::repeat_with(|| bind(fastrand::u16(PORTS)).collect::<Result<Vec<_>, _>>());
-    let bound = tried.take(1000).find_map(Result::ok).expect("there are free ports");
-    bound.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
 }

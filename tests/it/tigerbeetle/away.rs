@@ -1,10 +1,7 @@
 //! What a server answers while the cluster is away, and how it goes on.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tollgate::backends::tigerbeetle::TigerBeetleLedger;
 use tollgate::backends::{Backend, Health, Observer, Registered};
 use tollgate::clock::Clock;
@@ -13,41 +10,8 @@ use tollgate::policy::{Complete, DefinitionFields, Key, Reason, Refusal, Unavail
 
 use super::sharing::{Member, group};
 use crate::support::tigerbeetle::Server;
+use crate::support::tigerbeetle::way::Way;
 use crate::support::{bucket, checked, concurrency, key, request, sleep_ms, until, used, within};
-
-/// The way to a cluster, which can be cut.
-struct Way {
-    address: SocketAddr,
-    is_cut: Arc<watch::Sender<bool>>,
-}
-
-impl Way {
-    async fn to(cluster: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let is_cut = Arc::new(watch::channel(false).0);
-        let is_cut_now = is_cut.subscribe();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let mut is_cut = is_cut_now.clone();
-                tokio::spawn(async move {
-                    let cut = is_cut.wait_for(|is_cut| *is_cut);
-                    tokio::select! {
-                        _ = cut => {}
-                        () = carry(near, cluster) => {}
-                    }
-                });
-            }
-        });
-        Self { address, is_cut }
-    }
-}
-
-async fn carry(mut near: TcpStream, cluster: SocketAddr) {
-    if let Ok(mut far) = TcpStream::connect(cluster).await {
-        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-    }
-}
 
 async fn until_away(member: &Member) {
     until(20, "the cluster is away", async || {
@@ -153,9 +117,9 @@ async fn who_comes_back_fills_no_bucket_by_a_rule_that_was_changed_meanwhile() {
     const STEP: u64 = 25;
     let server = Server::start().await;
     within(120, async {
-        let way = Way::to(server.address()).await;
+        let way = Way::to(server.address());
         let [here] = group(&server.settings()).await;
-        let [cut_off] = group(&TigerBeetleSettings { addresses: vec![way.address], ..server.settings() }).await;
+        let [cut_off] = group(&TigerBeetleSettings { addresses: vec![way.address()], ..server.settings() }).await;
         let rule = |capacity| bucket("b", capacity, PER_SECOND, 1);
         for member in [&here, &cut_off] {
             member.put(rule(CAPACITY), 1).await;
@@ -169,14 +133,14 @@ async fn who_comes_back_fills_no_bucket_by_a_rule_that_was_changed_meanwhile() {
             granted
         };
         let mut granted = drain(&cut_off).await;
-        way.is_cut.send_replace(true);
+        way.cut();
         until_away(&cut_off).await;
         here.put(rule(CAPACITY + 1), 2).await;
         for _ in 0..25 {
             sleep_ms(200).await;
             granted += drain(&here).await;
         }
-        way.is_cut.send_replace(false);
+        way.mend();
         until(20, "it is back", async || cut_off.ledger.health() == Health::Up).await;
         granted += drain(&cut_off).await;
         // One tick, an eighth of it, may have come just before the start.

@@ -8,9 +8,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::servers::{client, create, ledger_of};
+use crate::support::addresses::free_addresses;
 use crate::support::last_will::LastWill;
 use crate::support::server::{self, Ended, tollgate};
-use crate::support::tigerbeetle::{free_addresses, room};
+use crate::support::tigerbeetle::room;
 use crate::support::{sleep_ms, within};
 
 /// How long a command may take, on a machine that is busy.

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::support::addresses::nobody;
 use crate::support::client::{Client as HttpClient, reserve};
 use crate::support::server::{Ended, Home, Server as Tollgate, run};
 use crate::support::tigerbeetle::Server;
@@ -35,7 +36,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_finds_no_cluster_ends_and_says_why() {
     let server = Server::start().await;
-    let nobody = listener().await.1;
+    let (_nobody, empty) = nobody();
     let other = Home::new("").start().await;
     let silent = listener().await;
     let clients = (0..7).map(|_| super::evicted::stranger(&server));
@@ -48,8 +49,8 @@ async fn a_server_that_finds_no_cluster_ends_and_says_why() {
         );
         tokio::join!(
             check(
-                config(nobody, ""),
-                format!("no TigerBeetle at {nobody}: nobody listens there; start it, or correct the address")
+                config(empty, ""),
+                format!("no TigerBeetle at {empty}: nobody listens there; start it, or correct the address")
             ),
             check(
                 config(other.address, ""),

@@ -10,6 +10,8 @@ use tollgate::clock::Clock;
 use tollgate::config::TigerBeetleSettings;
 
 use super::{connect, settings, stranger};
+use crate::support::addresses::nobody;
+use crate::support::tigerbeetle::way::Way;
 use crate::support::tigerbeetle::{Cluster, NEWER, OLDER, Server};
 use crate::support::{sleep_ms, within};
 
@@ -29,7 +31,7 @@ async fn listener() -> (TcpListener, SocketAddr) {
 
 #[tokio::test]
 async fn nobody_listens() {
-    let address = listener().await.1;
+    let (_nobody, address) = nobody();
     assert_eq!(error(&settings(&[address])).await, ConnectError::NobodyListens(address.to_string()));
 }
 
@@ -140,19 +142,21 @@ async fn addresses_that_are_none() {
 
 #[tokio::test]
 async fn nobody_listens_at_an_address_of_ipv6() {
-    let nobody = SocketAddr::from((Ipv6Addr::LOCALHOST, listener().await.1.port()));
-    assert_eq!(error(&settings(&[nobody])).await, ConnectError::NobodyListens(nobody.to_string()));
+    let (_nobody, beside) = nobody();
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, beside.port()));
+    assert_eq!(error(&settings(&[address])).await, ConnectError::NobodyListens(address.to_string()));
 }
 
-/// A server may be started together with this process.
+/// A server may be started together with this process. Here only its address comes late: how long a server takes to
+/// start is the machine's affair.
 #[tokio::test]
 async fn a_server_that_comes_late_is_waited_for() {
     let server = Server::start().await;
-    server.kill().await;
-    let addresses = server.addresses().to_vec();
-    let waiting = tokio::spawn(async move { connect(&addresses).await });
+    let (nobody_yet, address) = nobody();
+    let waiting = tokio::spawn(async move { connect(&[address]).await });
     sleep_ms(500).await;
-    server.restart().await;
+    assert!(!waiting.is_finished());
+    let _way = Way::from(nobody_yet.listen(64).expect("it is bound"), server.address());
     let session = within(ERROR_SECONDS_MAX, waiting).await.unwrap();
     assert!(!session.is_away());
 }
