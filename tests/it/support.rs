@@ -4,6 +4,7 @@
 pub(crate) mod addresses;
 #[cfg(feature = "server")]
 pub(crate) mod client;
+pub(crate) mod control;
 pub(crate) mod differences;
 #[cfg(feature = "server")]
 pub(crate) mod last_will;

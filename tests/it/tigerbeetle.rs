@@ -2,7 +2,6 @@
 
 mod away;
 mod bad_days;
-mod control;
 mod definitions;
 #[cfg(feature = "server")]
 mod dev_cluster;

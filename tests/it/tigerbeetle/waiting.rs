@@ -10,7 +10,7 @@ use tollgate::clock::Clock;
 use tollgate::config::{BackendSettings, Settings, TigerBeetleSettings};
 use tollgate::policy::{Amounts, DefinitionFields, Reason};
 
-use super::control::Control;
+use crate::support::control::Control;
 use crate::support::tigerbeetle::Server;
 use crate::support::{concurrency, request, rolling, until, used, within};
 

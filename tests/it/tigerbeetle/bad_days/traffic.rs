@@ -9,8 +9,8 @@ use tollgate::Tollgate;
 use tollgate::clock::Clock;
 use tollgate::policy::{Moment, Reason};
 
-use super::super::control::Control;
 use super::DEADLINE;
+use crate::support::control::Control;
 use crate::support::{request, sleep_ms, used, within};
 
 /// What a call may take beyond the deadline and the lateness of the machine.

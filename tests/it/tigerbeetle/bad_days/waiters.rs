@@ -9,8 +9,8 @@ use tollgate::clock::Clock;
 use tollgate::policy::{Amounts, Reason, Refusal};
 use tollgate::{Lease, Tollgate};
 
-use super::super::control::Control;
 use super::{DEADLINE, start, until_all_is_free};
+use crate::support::control::Control;
 use crate::support::tigerbeetle::Server;
 use crate::support::{concurrency, request, sleep_ms, until, within};
 

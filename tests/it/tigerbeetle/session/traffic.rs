@@ -9,8 +9,8 @@ use tollgate::backends::tigerbeetle::{Session, SessionError, within_deadline};
 use tollgate::clock::Clock;
 use tollgate::policy::Moment;
 
-use super::super::control::Control;
 use super::{DEADLINE, transfer};
+use crate::support::control::Control;
 use crate::support::{sleep_ms, within};
 
 /// What a call may take beyond the deadline and the lateness of the machine.

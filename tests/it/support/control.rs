@@ -26,13 +26,13 @@ struct Look {
 }
 
 /// Looks until it is dropped, in a runtime of its own, which only the machine can hold up.
-pub(super) struct Control {
+pub(crate) struct Control {
     looks: Arc<Mutex<Vec<Look>>>,
     runtime: Option<Runtime>,
 }
 
 impl Control {
-    pub(super) fn start(clock: &Clock) -> Self {
+    pub(crate) fn start(clock: &Clock) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();
         let runtime = runtime.expect("a runtime");
         let mut waits = Waits::default();
@@ -53,13 +53,14 @@ impl Control {
     }
 
     /// How long the machine may have held up what went on between two moments.
-    pub(super) fn lateness(&self, from: Moment, to: Moment) -> Duration {
+    pub(crate) fn lateness(&self, from: Moment, to: Moment) -> Duration {
         let (first, last) = self.around(from, to);
         (last.late - first.late).max(last.ready.saturating_sub(first.ready))
     }
 
     /// How long it stood still between them.
-    pub(super) fn standstill(&self, from: Moment, to: Moment) -> Duration {
+    #[cfg(feature = "tigerbeetle")]
+    pub(crate) fn standstill(&self, from: Moment, to: Moment) -> Duration {
         let (first, last) = self.around(from, to);
         last.late - first.late
     }
