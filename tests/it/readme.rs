@@ -58,7 +58,7 @@ async fn the_tour_on_tigerbeetle_prints_what_readme_shows() {
     stage.rename("127.0.0.1:3000", &address.to_string());
     stage.set("TOLLGATE_BACKEND_TIGERBEETLE_ADDRESSES", &address.to_string());
     // The default is for machines that are not busy with tests.
-    stage.set("TOLLGATE_BACKEND_TIGERBEETLE_DEADLINE_MS", "2000");
+    stage.set("TOLLGATE_BACKEND_TIGERBEETLE_DEADLINE_MS", "10000");
     stage.at_the_end("tollgate dev-cluster stop");
     check("## On TigerBeetle", &mut stage);
 }

@@ -107,11 +107,12 @@ pub(crate) async fn a_decrease_is_applied_when_enough_has_expired(ledger: Harnes
 }
 
 pub(crate) async fn a_reservation_finds_a_decrease_that_is_due(ledger: Harness) {
-    ledger.put(concurrency("c", 10, 1)).await;
+    let ms = ledger.differs.window_ms(1_000);
+    ledger.put(concurrency("c", 10, ms / 1_000)).await;
     ledger.grant(&[("c", 8)]).await;
     let granted = ledger.now();
-    assert_eq!(ledger.put(concurrency("c", 5, 1)).await, decreasing(5));
-    ledger.at(granted, 1_000).await;
+    assert_eq!(ledger.put(concurrency("c", 5, ms / 1_000)).await, decreasing(5));
+    ledger.at(granted, ms).await;
     ledger.soon("a reservation drives it", async || ledger.reserve(&[("c", 1)]).await.is_ok()).await;
     ledger.grant(&[("c", 4)]).await;
     assert_eq!(ledger.usage("c").await.capacity, 5);
@@ -169,17 +170,19 @@ pub(crate) async fn an_older_version_is_superseded(ledger: Harness) {
 }
 
 pub(crate) async fn a_new_window_concerns_later_reservations(ledger: Harness) {
-    ledger.put(rolling("r", 10, 2)).await;
+    let ms = ledger.differs.window_ms(1_000);
+    let seconds = ms / 1_000;
+    ledger.put(rolling("r", 10, 2 * seconds)).await;
     ledger.grant(&[("r", 5)]).await;
     let first = ledger.now();
-    ledger.put(rolling("r", 10, 1)).await;
+    ledger.put(rolling("r", 10, seconds)).await;
     ledger.grant(&[("r", 5)]).await;
-    ledger.at(ledger.now(), 1_000).await;
+    ledger.at(ledger.now(), ms).await;
     ledger.wait_for("r", 5).await;
     assert_eq!(ledger.available("r").await, 5);
-    ledger.just_before(first, 2_000).await;
+    ledger.just_before(first, 2 * ms).await;
     assert_eq!(ledger.available("r").await, 5);
-    ledger.at(first, 2_000).await;
+    ledger.at(first, 2 * ms).await;
     ledger.wait_for("r", 10).await;
     assert_eq!(ledger.available("r").await, 10);
 }
@@ -201,14 +204,15 @@ pub(crate) async fn a_shadow_limit_decides_and_counts_and_never_denies(ledger: H
 }
 
 pub(crate) async fn a_shadow_limit_is_charged_only_with_the_others(ledger: Harness) {
-    ledger.put(DefinitionFields { mode: Mode::Shadow, ..concurrency("shadow", 10, 1) }).await;
-    ledger.put(concurrency("c", 1, 1)).await;
+    let ms = ledger.differs.window_ms(1_000);
+    ledger.put(DefinitionFields { mode: Mode::Shadow, ..concurrency("shadow", 10, ms / 1_000) }).await;
+    ledger.put(concurrency("c", 1, ms / 1_000)).await;
     ledger.grant(&[("c", 1), ("shadow", 10)]).await;
     let granted = ledger.now();
     let refusal = ledger.refuse(&[("shadow", 1), ("c", 1)]).await;
     assert_eq!(refusal.denied.iter().map(|denied| &denied.key).collect::<Vec<_>>(), [&key("c")]);
     assert_eq!(ledger.available("shadow").await, 0);
-    ledger.at(granted, 1_000).await;
+    ledger.at(granted, ms).await;
     ledger.wait_for("shadow", 10).await;
     ledger.wait_for("c", 1).await;
     assert_eq!((ledger.available("shadow").await, ledger.available("c").await), (10, 1));

@@ -19,14 +19,15 @@ pub(crate) async fn concurrency_is_released_whatever_was_used(ledger: Harness) {
 }
 
 pub(crate) async fn what_was_not_used_is_free_at_once(ledger: Harness) {
-    ledger.put_all([rolling("r", 10, 1), bucket("slow", 10, 1, LONG), bucket("fast", 10, 5, 1)]).await;
+    let ms = ledger.differs.window_ms(1_000);
+    ledger.put_all([rolling("r", 10, ms / 1_000), bucket("slow", 10, 1, LONG), bucket("fast", 10, 5, 1)]).await;
     let lease = ledger.grant(&[("r", 8), ("slow", 8), ("fast", 8)]).await;
     let granted = ledger.now();
     ledger.end(lease, &[("r", 3), ("slow", 3), ("fast", 3)]).await;
     let ended = ledger.now();
     assert_eq!((ledger.available("r").await, ledger.available("slow").await), (7, 7));
     ledger.assert_refilled("fast", 7, granted).await;
-    ledger.at_rebooked(granted, 1_000, ended).await;
+    ledger.at_rebooked(granted, ms, ended).await;
     ledger.wait_for("r", 10).await;
     assert_eq!((ledger.available("r").await, ledger.available("slow").await), (10, 7));
     assert_eq!(ledger.available("fast").await, 10, "and never more");
@@ -102,10 +103,12 @@ pub(crate) async fn an_unknown_lease_and_one_that_is_over_are_no_error(ledger: H
 }
 
 pub(crate) async fn use_beyond_the_reservation_is_reserved_where_it_fits(ledger: Harness) {
-    ledger.put_all([rolling("r", 10, 2), bucket("slow", 10, 1, LONG), bucket("fast", 10, 1, 1)]).await;
+    let ms = ledger.differs.window_ms(2_000);
+    let seconds = ms / 1_000;
+    ledger.put_all([rolling("r", 10, seconds), bucket("slow", 10, 1, LONG), bucket("fast", 10, 1, seconds / 2)]).await;
     let lease = ledger.grant(&[("r", 2), ("slow", 2), ("fast", 2)]).await;
     let granted = ledger.now();
-    ledger.pass(1_200).await;
+    ledger.pass(ms * 6 / 10).await;
     ledger.end(lease, &[("r", 7), ("slow", 7), ("fast", 7)]).await;
     let ended = ledger.now();
     assert_eq!((ledger.available("r").await, ledger.available("slow").await), (3, 3));
@@ -114,12 +117,12 @@ pub(crate) async fn use_beyond_the_reservation_is_reserved_where_it_fits(ledger:
         let usage = ledger.usage(key).await;
         assert_eq!((usage.debt, usage.counters.overage), (0, 0), "{key}");
     }
-    ledger.at_rebooked(granted, 2_000, ended).await;
+    ledger.at_rebooked(granted, ms, ended).await;
     ledger.wait_for("r", 5).await;
     assert_eq!(ledger.available("r").await, 5, "the excess counts from when it was charged");
-    ledger.just_before(ended, 2_000).await;
+    ledger.just_before(ended, ms).await;
     assert_eq!(ledger.available("r").await, 5);
-    ledger.at(ended, 2_000).await;
+    ledger.at(ended, ms).await;
     ledger.wait_for("r", 10).await;
     assert_eq!(ledger.available("r").await, 10);
 }
@@ -142,24 +145,26 @@ async fn books(ledger: &Harness, key: &str) -> (u64, u128, u64) {
 
 pub(crate) async fn overage_that_is_denied_is_only_counted(ledger: Harness) {
     let deny = |fields| DefinitionFields { overage: Overage::Deny, ..fields };
-    let (granted, ended) = overuse(&ledger, deny(rolling("r", 10, 1))).await;
+    let ms = ledger.differs.window_ms(1_000);
+    let (granted, ended) = overuse(&ledger, deny(rolling("r", 10, ms / 1_000))).await;
     assert_eq!(books(&ledger, "r").await, (0, 0, 2));
     overuse(&ledger, deny(bucket("slow", 10, 1, LONG))).await;
     assert_eq!(books(&ledger, "slow").await, (0, 0, 2));
     overuse(&ledger, deny(bucket("fast", 10, 20, 1))).await;
-    ledger.at_rebooked(granted, 1_000, ended).await;
+    ledger.at_rebooked(granted, ms, ended).await;
     ledger.wait_for("r", 10).await;
     ledger.wait_for("fast", 10).await;
     assert_eq!((ledger.available("r").await, ledger.available("fast").await), (10, 10));
 }
 
 pub(crate) async fn overage_as_debt_is_only_booked(ledger: Harness) {
-    let (granted, ended) = overuse(&ledger, rolling("r", 10, 1)).await;
+    let ms = ledger.differs.window_ms(1_000);
+    let (granted, ended) = overuse(&ledger, rolling("r", 10, ms / 1_000)).await;
     assert_eq!(books(&ledger, "r").await, (0, 2, 2));
     overuse(&ledger, bucket("slow", 10, 1, LONG)).await;
     assert_eq!(books(&ledger, "slow").await, (0, 2, 2));
     overuse(&ledger, bucket("fast", 10, 20, 1)).await;
-    ledger.at_rebooked(granted, 1_000, ended).await;
+    ledger.at_rebooked(granted, ms, ended).await;
     ledger.wait_for("r", 10).await;
     ledger.wait_for("fast", 10).await;
     assert_eq!((ledger.available("r").await, ledger.usage("r").await.debt), (10, 2));

@@ -57,7 +57,7 @@ async fn one_that_lets_everybody_in_is_found_out() {
 #[tokio::test]
 async fn errors_are_counted_by_what_was_said() {
     let address = serve(StatusCode::INTERNAL_SERVER_ERROR).await;
-    let line = format!("--verify --duration 200ms --concurrency 2 --think-ms 5 --json --server http://{address}");
+    let line = format!("--verify --duration 1s --concurrency 2 --think-ms 5 --json --server http://{address}");
     let ended = load(&line).await;
     assert_eq!(ended.code, Some(1), "nothing was granted, so nothing was checked: {ended:?}");
     let report = json(&ended);

@@ -132,12 +132,12 @@ async fn what_was_renewed_elsewhere_is_ended_here() {
     within(120, async {
         let [one, other] = group(&shared.settings()).await;
         for member in [&one, &other] {
-            member.put(concurrency("c", 1, 5), 1).await;
+            member.put(concurrency("c", 1, 10), 1).await;
         }
         let lease = one.grant(&[("c", 1)]).await;
-        sleep_ms(3_000).await;
+        sleep_ms(6_000).await;
         other.ledger.renew(&Renew { lease_id: lease, timeout: None }).get().await.expect("it is live");
-        sleep_ms(3_000).await;
+        sleep_ms(6_000).await;
         assert_eq!(one.available("c").await, 0, "by what this server remembers it has expired");
         one.complete(lease, &[]).await;
         assert_eq!(one.available("c").await, 1);

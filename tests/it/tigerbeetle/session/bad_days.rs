@@ -106,7 +106,8 @@ async fn answers_are_back_after_an_eviction() {
     let recovery = history.recovery_after(evicted);
     println!("evicted: answers after {recovery:?}");
     assert!(recovery.is_some_and(|recovery| recovery <= RECOVERY_MAX), "{recovery:?}");
-    assert!(0 < history.count(Ending::Lost), "the first calls learn it");
+    // Where the machine stood still meanwhile, their deadline passes first.
+    assert!(0 < history.count(Ending::Lost) + history.count(Ending::TimedOut), "the first calls learn it");
     assert_eq!(session.status().rebuilt, 1);
 }
 

@@ -123,12 +123,12 @@ async fn work_that_panics_is_not_run_again() {
 #[tokio::test]
 async fn an_answer_in_between_says_that_the_cluster_is_there() {
     let shared = Server::shared().await;
-    let session = patient(&shared, 1).await;
+    let session = patient(&shared, 5).await;
     let slow = {
         let session = Arc::clone(&session);
         async move {
             session.lookup_accounts(vec![1]).await.map(drop)?;
-            sleep_ms(1_500).await;
+            sleep_ms(6_000).await;
             Ok::<_, SessionError>(())
         }
     };
@@ -145,7 +145,7 @@ async fn silence_until_the_deadline_means_away() {
     assert_eq!(asked.err(), Some(TimedOut));
     assert!(session.is_away());
     let refused = session.lookup_accounts(vec![1]).await.expect_err("it is away").to_string();
-    assert!(refused.starts_with("TigerBeetle is away: no answer within the deadline; away for 0."), "{refused}");
+    assert!(refused.starts_with("TigerBeetle is away: no answer within the deadline; away for "), "{refused}");
     server.cont().await;
     within(5, async {
         while session.is_away() {
