@@ -89,8 +89,13 @@ impl Families {
 
     /// The exact definition of `key`, else the best template that covers it.
     pub(crate) fn covering(&self, key: &Key) -> Option<FamilyIndex> {
+        self.all_covering(key).next()
+    }
+
+    /// All that cover `key`, the one to prefer first.
+    pub(crate) fn all_covering(&self, key: &Key) -> impl Iterator<Item = FamilyIndex> {
         let covers = |index: &&FamilyIndex| self[**index].definition().pattern.matches(key.as_str());
-        self.by_pattern.get(key.as_str()).or_else(|| self.templates.iter().find(covers)).copied()
+        self.by_pattern.get(key.as_str()).into_iter().chain(self.templates.iter().filter(covers)).copied()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Family> {

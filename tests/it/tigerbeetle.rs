@@ -3,6 +3,7 @@
 mod away;
 mod bad_days;
 mod definitions;
+mod deletions;
 #[cfg(feature = "server")]
 mod dev_cluster;
 mod ends;

@@ -15,6 +15,9 @@ use crate::policy::{Counters, Key, Kind, LimitState, Mode, Moment, Overage, Rest
 /// How long it is known of a limit whether it owes something: other servers may make it owe.
 const DEBT_KNOWN: Duration = Duration::from_secs(2);
 
+/// How long it is known that a limit was deleted.
+const DELETED_KNOWN: Duration = Duration::from_secs(1);
+
 /// One limit.
 #[derive(Debug)]
 pub(super) struct Limit {
@@ -33,6 +36,8 @@ pub(super) struct State {
     pub(super) registered: Arc<Registered>,
     /// What the ledger says; `None` until it was asked, or when it may say something else by now.
     pub(super) standing: Option<Standing>,
+    /// The version that another server deleted, and when that was learned.
+    pub(super) deleted: Option<(u64, Moment)>,
     /// The rules that were last in force.
     rules: Option<Arc<Rules>>,
     pub(super) restraints: Restraints,
@@ -74,6 +79,7 @@ impl Limit {
         let state = State {
             registered,
             standing: None,
+            deleted: None,
             rules: None,
             restraints: Restraints::default(),
             counters: Counters::default(),
@@ -119,7 +125,18 @@ impl Limit {
 
     /// The ledger is to be asked before the limit is used again.
     pub(super) fn close(&self) {
-        self.lock().standing = None;
+        let mut state = self.lock();
+        (state.standing, state.deleted) = (None, None);
+    }
+
+    /// Another server deleted it in this version.
+    pub(super) fn note_deleted(&self, version: u64, now: Moment) {
+        self.lock().deleted = Some((version, now));
+    }
+
+    /// That version, if it was learned just now: the many who name such a key do not all ask the ledger.
+    pub(super) fn deleted(&self, now: Moment) -> Option<u64> {
+        self.lock().deleted.filter(|(_, learned_at)| now.since(*learned_at) < DELETED_KNOWN).map(|(version, _)| version)
     }
 
     /// Whether it fills by time, as far as is known.

@@ -83,6 +83,12 @@ impl Limits {
         table.families.covering(key).map(|family| Arc::clone(&table.families[family].registered))
     }
 
+    /// All definitions that cover `key`, the one to prefer first.
+    pub(super) fn definitions_of(&self, key: &Key) -> Vec<Arc<Registered>> {
+        let table = self.read();
+        table.families.all_covering(key).map(|family| Arc::clone(&table.families[family].registered)).collect()
+    }
+
     /// The template that has this tag.
     pub(super) fn template(&self, tag: TemplateTag) -> Option<Arc<Registered>> {
         let table = self.read();

@@ -6,7 +6,7 @@ use tigerbeetle_unofficial::core::error::CreateTransferErrorKind;
 
 use super::books::{Books, Trouble, Written};
 use super::chart::{Code, LimitAccounts};
-use super::comparing::Compared;
+use super::comparing::{Compared, Demand};
 use super::definition_log::{Entry, Found, Origin, Standing};
 use super::limit::{Limit, Terms};
 use super::step::{Step, Wanted};
@@ -30,15 +30,22 @@ pub(super) enum Entered {
 impl Books {
     /// The terms of a limit, after it was made or changed in the ledger if need be.
     pub(super) async fn open(&self, limit: &Limit) -> Result<Terms, Trouble> {
-        if let Some(terms) = limit.terms(&self.chart, self.clock.now()) {
-            return Ok(terms);
+        if let Some(known) = self.as_known(limit) {
+            return known;
         }
         let _turn = limit.opening.lock().await;
         // Somebody else may have opened it meanwhile.
-        match limit.terms(&self.chart, self.clock.now()) {
-            Some(terms) => Ok(terms),
+        match self.as_known(limit) {
+            Some(known) => known,
             None => Ok(self.reconcile(limit).await?.0),
         }
+    }
+
+    /// The same as far as the ledger need not be asked.
+    fn as_known(&self, limit: &Limit) -> Option<Result<Terms, Trouble>> {
+        let now = self.clock.now();
+        let deleted = || limit.deleted(now).map(|version| Err(Trouble::Deleted { version }));
+        limit.terms(&self.chart, now).map(Ok).or_else(deleted)
     }
 
     /// Puts the definition of a limit in force; says beside its terms which newer version the ledger has, if any.
@@ -50,23 +57,26 @@ impl Books {
     async fn reconcile(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
         let (mut burned, mut is_template_sure) = (0, false);
         for _ in 0..TRIES {
-            let Compared { registered, wanted, found, step } = self.compare(limit).await?;
+            let compared = self.compare(limit).await;
+            if let Err(Trouble::Deleted { version }) = compared {
+                limit.note_deleted(version, self.clock.now());
+            }
+            let Compared { demand: Demand { registered, wanted, deleted, .. }, found, step } = compared?;
             let entered = match (step, found) {
                 (Step::Keep, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
-                    return Ok((self.opened(limit, standing), None));
+                    return Ok((self.opened(limit, standing), deleted));
                 }
                 (Step::Superseded { version }, Found::Limit(standing)) if limit.has_newest(standing.seq) => {
                     tracing::warn!(
                         key = %limit.key, own_version = registered.version, ledger_version = version,
                         "the ledger has a newer or closer definition of this limit, which is followed"
                     );
-                    return Ok((self.opened(limit, standing), Some(version)));
+                    return Ok((self.opened(limit, standing), deleted.or(Some(version))));
                 }
                 (Step::Keep | Step::Superseded { .. }, Found::Limit(_)) => continue, // There is a newer entry by now.
-                (Step::Superseded { version }, _) => return Err(Trouble::Deleted { version }),
                 // Its template may have been deleted, and this server not know yet.
-                (Step::Begin { .. }, Found::Nothing { seq: 1.., .. })
-                    if wanted.origin != Origin::Own && !is_template_sure =>
+                (Step::Begin { .. } | Step::Change { .. } | Step::Lower { .. }, found)
+                    if !is_template_sure && is_taken_over(&found, &wanted) =>
                 {
                     self.bring_template_up_to_date(&registered).await?;
                     is_template_sure = true;
@@ -97,10 +107,13 @@ impl Books {
 
     /// The same for a limit that is in the ledger already; makes none.
     pub(super) async fn open_if_there(&self, limit: &Limit) -> Result<Option<Terms>, Trouble> {
-        let Compared { step, found, .. } = self.compare(limit).await?;
-        match (step, found) {
-            (Step::Superseded { version }, Found::Nothing { .. }) => Err(Trouble::Deleted { version }),
-            (_, Found::Nothing { .. }) => Ok(None),
+        if let Some(known) = self.as_known(limit) {
+            return known.map(Some);
+        }
+        let Compared { demand, found, .. } = self.compare(limit).await?;
+        match found {
+            // Unless it is to be what the next definition says: here it is known as what was deleted.
+            Found::Nothing { .. } if demand.deleted.is_none() => Ok(None),
             _ => self.open(limit).await.map(Some),
         }
     }
@@ -132,7 +145,7 @@ impl Books {
         // Until somebody looked, it may owe something.
         state.owes = true;
         state.newest_seq = state.newest_seq.max(standing.seq);
-        state.standing = Some(standing);
+        (state.standing, state.deleted) = (Some(standing), None);
         drop(state);
         limit.terms_of(standing, &self.chart, self.clock.now())
     }
@@ -211,6 +224,16 @@ impl Books {
         let id = self.chart.ids.fresh(self.unix_ms());
         self.chart.posted(id, Code::Capacity, from, to, amount.into())
     }
+}
+
+/// Whether a template is about to make something of a key that was something else before.
+fn is_taken_over(found: &Found, wanted: &Wanted) -> bool {
+    let is_other = match found {
+        Found::Nothing { seq, .. } => *seq != 0,
+        Found::Limit(standing) => standing.origin != wanted.origin,
+        Found::Garbled => false,
+    };
+    is_other && wanted.origin != Origin::Own
 }
 
 /// What became of the chain of an entry.

@@ -56,24 +56,28 @@ pub(super) struct Retiring(Mutex<HashMap<KeyPattern, BTreeMap<u128, Arc<Limit>>>
 
 impl Books {
     /// Takes out what is of this version or an older one: what it holds ends as it would have, and a limit defined anew
-    /// knows nothing of it. Says which version is the last that is deleted.
-    pub(super) async fn retire(&self, gone: Gone, version: u64) -> Result<u64, Trouble> {
+    /// knows nothing of it. Says up to which version the log's own definition is deleted then: what is newer stays.
+    pub(super) async fn retire(&self, gone: Gone, version: u64) -> Result<Option<u64>, Trouble> {
         let (log, mut burned) = (gone.log(), 0);
         for _ in 0..TRIES {
             let found = self.read_log(log).await?;
-            let deleted = found.deleted_version().map_or(version, |deleted| deleted.max(version));
-            let standing = match found {
-                Found::Limit(standing) if standing.origin == gone.origin() && standing.version <= version => standing,
-                _ => return Ok(deleted),
+            let deleted_before = found.deleted_version();
+            let deleted = match gone {
+                Gone::Limit { .. } | Gone::Template(_) => deleted_before.max(Some(version)),
+                Gone::Instance { .. } => deleted_before,
             };
-            let own_deleted = match gone {
-                Gone::Limit { .. } | Gone::Template(_) => Some(deleted),
-                Gone::Instance { .. } => standing.deleted_version,
+            let (seq, drain) = match found {
+                Found::Limit(standing) if standing.origin == gone.origin() && standing.version <= version => {
+                    // A template has no account.
+                    let has_account = !matches!(gone, Gone::Template(_));
+                    (standing.seq, has_account.then(|| self.drain(log, &standing)))
+                }
+                // It is not there yet: so it comes too late.
+                Found::Nothing { seq, .. } if deleted_before < deleted => (seq, None),
+                _ => return Ok(deleted_before),
             };
-            let mut chain = vec![self.chart.retirement(log, standing.seq + 1 + burned, own_deleted)];
-            if !matches!(gone, Gone::Template(_)) {
-                chain.push(self.drain(log, &standing)); // A template has no account.
-            }
+            let retirement = self.chart.retirement(log, seq + 1 + burned, deleted);
+            let chain = std::iter::once(retirement).chain(drain).collect();
             match entered(&self.write_chain(Vec::new(), chain).await?)? {
                 Entered::Written => return Ok(deleted),
                 Entered::Burned => burned += 1,
@@ -113,7 +117,7 @@ impl Retiring {
             Some(key) => (Gone::Limit { key: ids.key(&key) }, None),
             None => (Gone::Template(ids.template(pattern)), Some(ids.template(pattern))),
         };
-        let version = books.retire(gone, version).await?; // First: of a template other servers make none anew then.
+        let deleted = books.retire(gone, version).await?; // First: of a template other servers make none anew then.
         loop {
             let next = self.lock().get(pattern).map(|limits| limits.values().take(AT_ONCE_MAX).cloned().collect());
             let limits: Vec<Arc<Limit>> = next.unwrap_or_default();
@@ -122,7 +126,7 @@ impl Retiring {
                 return Ok(());
             }
             let retire = async |limit: Arc<Limit>| {
-                if let Some(template) = template {
+                if let (Some(template), Some(version)) = (template, deleted) {
                     books.retire(Gone::Instance { key: limit.hash, template }, version).await?;
                 }
                 Ok::<_, Trouble>(limit)

@@ -51,14 +51,11 @@ impl Wanted {
     /// What has to be written after what was found. Of two with one version the first stays.
     pub(super) fn next_step(&self, found: &Found, precedence: Precedence) -> Step {
         let Self { kind, manner, capacity, version, .. } = *self;
-        let is_deleted = self.is_deleted(found.deleted_version());
-        let deleted_version = found.deleted_version().unwrap_or(0);
         let standing = match found {
-            Found::Limit(standing) if is_deleted => {
-                return Step::Superseded { version: deleted_version.max(standing.version) };
-            }
-            Found::Nothing { .. } if is_deleted => return Step::Superseded { version: deleted_version },
             Found::Limit(standing) => standing,
+            Found::Nothing { deleted_version: Some(deleted), .. } if self.is_deleted(Some(*deleted)) => {
+                return Step::Superseded { version: *deleted };
+            }
             Found::Nothing { seq, .. } => return Step::Begin { seq: seq + 1 },
             Found::Garbled => unreachable!("nothing is written to a log that is not understood"),
         };

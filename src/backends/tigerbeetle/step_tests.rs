@@ -61,9 +61,10 @@ fn versions_of_different_definitions_say_nothing_of_each_other() {
     let mut entry = chart.entry(KEY, 4, Entry::Begin, Some(5), &Wanted { version: 7, ..of_template });
     entry.reverse();
     let instance = read(&entry);
-    let own = |version| wanted(&ten, version).next_step(&instance, Precedence::Wanted);
-    assert_eq!(own(5), Step::Superseded { version: 7 }, "it stays deleted");
-    assert_eq!(own(6), Step::Change { seq: 5, raise: 0 }, "though the template has a higher number");
+    assert!(wanted(&ten, 5).is_deleted(instance.deleted_version()), "it stays deleted");
+    assert!(!of_template.is_deleted(instance.deleted_version()));
+    let own = wanted(&ten, 6).next_step(&instance, Precedence::Wanted);
+    assert_eq!(own, Step::Change { seq: 5, raise: 0 }, "though the template has a higher number");
     let found = read(&log(&[(Some(Entry::Begin), &ten, 4)]));
     let superseded = Wanted { version: 9, ..of_template }.next_step(&found, Precedence::Found);
     assert_eq!(superseded, Step::Superseded { version: 4 }, "a limit of its own stays what it is");

@@ -49,13 +49,12 @@ impl Books {
         Err(Trouble::Fault(format!("the template `{pattern}` changes faster than it can be put in force")))
     }
 
-    /// What is to be in force for limits of this definition: where another server has a newer template, that one.
-    pub(super) fn wanted(&self, registered: &Registered) -> Result<Wanted, Trouble> {
+    /// What is to be in force for limits of this definition: where another server has a newer template, that one. If
+    /// another one deleted it: the version.
+    pub(super) fn wanted(&self, registered: &Registered) -> Result<Wanted, u64> {
         let own = self.own(registered);
         match self.templates_elsewhere().get(&registered.definition.pattern) {
-            Some(Elsewhere::Deleted { version }) if own.version <= *version => {
-                Err(Trouble::Deleted { version: *version })
-            }
+            Some(Elsewhere::Deleted { version }) if own.version <= *version => Err(*version),
             Some(Elsewhere::Newer(newer)) if own.version <= newer.version => {
                 Ok(Wanted { origin: own.origin, ..*newer })
             }

@@ -63,8 +63,12 @@ impl Books {
                 Ok(limit) => limit,
                 Err(_) => return Ok(Some(unused(key, &registered))),
             },
-            None if self.wanted(&registered).is_err() => return Ok(Some(deleted(key, &registered))),
-            None => return Ok(Some(unused(key, &registered))),
+            None => {
+                return Ok(Some(match self.demand(key, None) {
+                    Ok(demand) => unused(key, &demand.registered),
+                    Err(_) => deleted(key, &registered),
+                }));
+            }
         };
         let terms = match self.look(&limit).await? {
             Stands::Open(terms) => terms,
