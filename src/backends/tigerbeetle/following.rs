@@ -159,8 +159,9 @@ impl Books {
         let (own, version) = (registered.version, entry.user_data_64());
         let is_news = own < version || (is_deleted && own == version);
         if is_news && self.bring_template_up_to_date(&registered).await?.is_some() {
-            self.limits.close_instances_of(template);
-            self.observer.changed_elsewhere(&registered.definition.pattern);
+            let pattern = &registered.definition.pattern;
+            self.limits.close_covered_by(pattern);
+            self.observer.changed_elsewhere(pattern);
         }
         Ok(())
     }

@@ -88,6 +88,7 @@ impl Backend for TigerBeetleLedger {
             let newer = |version| Applied::Superseded { version };
             let Some(key) = registered.definition.pattern.as_key() else {
                 let superseding = books.bring_template_up_to_date(&registered).await?;
+                books.limits.close_covered_by(&registered.definition.pattern);
                 return Ok(superseding.map_or(Applied::InForce(LimitState::Active), newer));
             };
             let Ok(limit) = books.limits.resolve(&key, books.clock.now()) else {

@@ -137,7 +137,14 @@ impl Limits {
         Some(limits)
     }
 
-    /// The ledger is to be asked before limits are used again that are what this template says.
+    /// The ledger is to be asked before limits of these keys are used again, whichever definition they follow.
+    pub(super) fn close_covered_by(&self, pattern: &KeyPattern) {
+        let table = self.read();
+        let limits = table.slots.iter().map(|(_, slot)| &slot.limit);
+        limits.filter(|limit| pattern.matches(limit.key.as_str())).for_each(|limit| limit.close());
+    }
+
+    /// The same for limits that are what this template says, which need not be defined here.
     pub(super) fn close_instances_of(&self, template: TemplateTag) {
         let table = self.read();
         let limits = table.slots.iter().map(|(_, slot)| &slot.limit);

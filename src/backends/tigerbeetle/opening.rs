@@ -55,7 +55,7 @@ impl Books {
     }
 
     async fn reconcile(&self, limit: &Limit) -> Result<(Terms, Option<u64>), Trouble> {
-        let (mut burned, mut is_template_sure) = (0, false);
+        let (mut burned, mut surely_there) = (0, None);
         for _ in 0..TRIES {
             let compared = self.compare(limit).await;
             if let Err(Trouble::Deleted { version }) = compared {
@@ -76,10 +76,10 @@ impl Books {
                 (Step::Keep | Step::Superseded { .. }, Found::Limit(_)) => continue, // There is a newer entry by now.
                 // Its template may have been deleted, and this server not know yet.
                 (Step::Begin { .. } | Step::Change { .. } | Step::Lower { .. }, found)
-                    if !is_template_sure && is_taken_over(&found, &wanted) =>
+                    if surely_there != Some(wanted.origin) && is_taken_over(&found, &wanted) =>
                 {
                     self.bring_template_up_to_date(&registered).await?;
-                    is_template_sure = true;
+                    surely_there = Some(wanted.origin);
                     continue;
                 }
                 (Step::Begin { seq }, found) => self.begin(limit.hash, seq + burned, &found, &wanted).await?,

@@ -59,7 +59,7 @@ async fn a_deleted_template_is_unknown_to_every_server_and_nothing_is_granted_tw
             assert_eq!(refused.reason, Reason::UnknownLimitKey(support::key("t:new")));
         }
         assert_eq!(late.put(concurrency("t:{x}", 2, 600), 6).await, ACTIVE, "put again it begins anew, for all");
-        late.grant(&[("t:a", 2)]).await;
+        late.grant(&[("t:a", 2), ("t:new", 1)]).await;
         until(20, "the other server follows", async || other.reserve(&request(&[("t:c", 1)])).await.is_ok()).await;
         assert_eq!(other.reserve(&request(&[("t:a", 1)])).await.expect_err("2 of 2").reason, Reason::Denied);
     })
@@ -152,6 +152,11 @@ async fn what_a_deleted_template_left_behind_follows_the_next_one() {
         assert_eq!(late.usage("t:k:a").await.capacity, 2);
         until(20, "it still defines it", async || one.usage("t:k:a").await.capacity == 2).await;
         one.grant(&[("t:new:a", 2)]).await;
+        assert_eq!(one.put(concurrency("t:{x}:{y}", 3, 600), 3).await, ACTIVE);
+        assert_eq!(one.usage("t:k:a").await.capacity, 3, "a change of the next one is followed at once");
+        assert_eq!(late.put(concurrency("t:{x}:a", 5, 600), 4).await, ACTIVE);
+        // Nobody else uses the key.
+        until(20, "it was put again", async || one.usage("t:k:a").await.capacity == 5).await;
     })
     .await;
 }
@@ -162,14 +167,18 @@ async fn whoever_has_not_heard_of_a_deletion_takes_nothing_back_from_the_next_te
     within(120, async {
         let [one, other] = group(&shared.settings()).await;
         for member in [&one, &other] {
-            assert_eq!(member.put(concurrency("t:{x}:{y}", 2, 600), 1).await, ACTIVE);
-            assert_eq!(member.put(concurrency("t:{x}:a", 9, 600), 2).await, ACTIVE);
+            for (version, (template, capacity)) in
+                (1..).zip([("t:{x}:{y}:{z}", 2), ("t:{x}:{y}:b", 8), ("t:{x}:a:b", 9)])
+            {
+                assert_eq!(member.put(concurrency(template, capacity, 600), version).await, ACTIVE);
+            }
         }
-        let keys = ["t:k:a", "t:l:a", "t:m:a"];
+        let keys = ["t:k:a:b", "t:l:a:b", "t:m:a:b"];
         for key in keys {
             one.grant(&[(key, 1)]).await;
         }
-        one.remove("t:{x}:a", 2).await;
+        one.remove("t:{x}:a:b", 3).await;
+        one.remove("t:{x}:{y}:b", 2).await;
         for key in keys {
             one.grant(&[(key, 1)]).await;
             other.grant(&[(key, 1)]).await;
