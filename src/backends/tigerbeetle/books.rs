@@ -25,7 +25,7 @@ use super::template::Elsewhere;
 use crate::backends::{BackendError, Observer};
 use crate::clock::Clock;
 use crate::config::{Settings, TigerBeetleSettings};
-use crate::policy::{ExpiringTable, KeyPattern, LeaseId, Reason, Refusal};
+use crate::policy::{ExpiringTable, Key, KeyPattern, LeaseId, Reason, Refusal};
 
 /// How long the failed attempts of a reservation are remembered, and of how many.
 const ATTEMPT_MEMORY: Duration = Duration::from_secs(600);
@@ -50,7 +50,7 @@ pub(super) enum Trouble {
     /// The way to the cluster broke: it may have been done.
     Lost(String),
     /// The limit was deleted, with this version, by another server.
-    Deleted { version: u64 },
+    Deleted { key: Key, version: u64 },
     /// What the ledger says makes no sense here.
     Fault(String),
 }
@@ -253,8 +253,17 @@ impl Trouble {
     pub(super) fn refusal(self, settings: &Settings) -> Box<Refusal> {
         Box::new(match self {
             Self::Overloaded => settings.overloaded(),
+            Self::Deleted { key, .. } => Refusal::permanent(Reason::UnknownLimitKey(key)),
             trouble => Refusal::permanent(Reason::BackendError(trouble.text())),
         })
+    }
+
+    /// What came of it; `None` if another server deleted the limit.
+    pub(super) fn unless_deleted<T>(outcome: Result<T, Self>) -> Result<Option<T>, Self> {
+        match outcome {
+            Err(Self::Deleted { .. }) => Ok(None),
+            outcome => outcome.map(Some),
+        }
     }
 
     pub(super) fn text(self) -> String {

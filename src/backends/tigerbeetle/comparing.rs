@@ -45,7 +45,7 @@ impl Books {
                 Err(version) => deleted = deleted.or(Some(version)),
             }
         }
-        Err(Trouble::Deleted { version: deleted.unwrap_or_default() })
+        Err(Trouble::Deleted { key: key.clone(), version: deleted.unwrap_or_default() })
     }
 
     /// What is to be written to the log of a limit. What a template left there that was deleted since is taken out

@@ -162,10 +162,7 @@ impl Books {
     /// The limit of `key`, which this server may not have seen yet, if it still is the one that was charged.
     async fn defined(&self, owner: Owner, key: &Key) -> Result<Option<(Arc<Limit>, Terms)>, Trouble> {
         let Ok(limit) = self.limits.resolve(key, self.clock.now()) else { return Ok(None) };
-        let terms = match self.open(&limit).await {
-            Err(Trouble::Deleted { .. }) => return Ok(None),
-            opened => opened?,
-        };
+        let Some(terms) = Trouble::unless_deleted(self.open(&limit).await)? else { return Ok(None) };
         Ok((terms.standing.generation == owner.generation).then_some((limit, terms)))
     }
 

@@ -74,10 +74,7 @@ impl Books {
             return Ok(());
         }
         let Ok(limit) = self.limits.resolve(key, now) else { return Ok(()) };
-        let terms = match self.open(&limit).await {
-            Err(Trouble::Deleted { .. }) => return Ok(()),
-            opened => opened?,
-        };
+        let Some(terms) = Trouble::unless_deleted(self.open(&limit).await)? else { return Ok(()) };
         if let Kind::Concurrency { .. } = terms.standing.kind {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use crate::backends::tigerbeetle::lease::Maker;
 use crate::policy::{Definition, DefinitionFields, KeyPattern, SECONDS_MAX};
 
 pub(in crate::backends::tigerbeetle) const KEY: u128 = 77;
+
 pub(in crate::backends::tigerbeetle) fn definition(kind: &str, capacity: u64, period: u64) -> Definition {
     let (window_seconds, timeout_seconds, refill_seconds) = match kind {
         "rolling" => (Some(period), None, None),

@@ -99,7 +99,7 @@ impl Backend for TigerBeetleLedger {
                     books.tell_freed(&limit);
                     Ok(superseding.map_or(Applied::InForce(terms.state()), newer))
                 }
-                Err(Trouble::Deleted { version }) => Ok(newer(version)),
+                Err(Trouble::Deleted { version, .. }) => Ok(newer(version)),
                 Err(trouble) => Err(trouble),
             }
         })
@@ -208,10 +208,8 @@ impl Backend for TigerBeetleLedger {
         let Some(limit) = self.books.limits.existing(key) else { return Reply::Now(Ok(Settled::Unknown)) };
         let books = Arc::clone(&self.books);
         self.ask(async move {
-            let terms = match books.settle_decrease(&limit).await {
-                Err(Trouble::Deleted { .. }) => return Ok(Settled::Unknown),
-                settled => settled?,
-            };
+            let settled = Trouble::unless_deleted(books.settle_decrease(&limit).await)?;
+            let Some(terms) = settled else { return Ok(Settled::Unknown) };
             let next_change = Some(books.clock.now().after(DECREASE_RETRY));
             Ok(if terms.standing.is_decreasing() { Settled::Decreasing { next_change } } else { Settled::Active })
         })

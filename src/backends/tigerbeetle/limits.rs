@@ -139,27 +139,23 @@ impl Limits {
 
     /// The ledger is to be asked before limits of these keys are used again, whichever definition they follow.
     pub(super) fn close_covered_by(&self, pattern: &KeyPattern) {
-        let table = self.read();
-        let limits = table.slots.iter().map(|(_, slot)| &slot.limit);
-        limits.filter(|limit| pattern.matches(limit.key.as_str())).for_each(|limit| limit.close());
+        self.close_where(|limit| pattern.matches(limit.key.as_str()));
     }
 
     /// The same for limits that are what this template says, which need not be defined here.
     pub(super) fn close_instances_of(&self, template: TemplateTag) {
-        let table = self.read();
-        let limits = table.slots.iter().map(|(_, slot)| &slot.limit);
-        limits.filter(|limit| limit.is_of(Origin::Template(template))).for_each(|limit| limit.close());
+        self.close_where(|limit| limit.is_of(Origin::Template(template)));
     }
 
     /// The same for all that fill by time.
     pub(super) fn close_buckets(&self) {
+        self.close_where(Limit::is_bucket);
+    }
+
+    fn close_where(&self, is_meant: impl Fn(&Limit) -> bool) {
         let table = self.read();
-        table
-            .slots
-            .iter()
-            .map(|(_, slot)| &slot.limit)
-            .filter(|limit| limit.is_bucket())
-            .for_each(|limit| limit.close());
+        let limits = table.slots.iter().map(|(_, slot)| &slot.limit);
+        limits.filter(|limit| is_meant(limit)).for_each(|limit| limit.close());
     }
 
     pub(super) fn watch(&self, key: &Key, watched: bool) {

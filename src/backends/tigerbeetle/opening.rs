@@ -44,8 +44,8 @@ impl Books {
     /// The same as far as the ledger need not be asked.
     fn as_known(&self, limit: &Limit) -> Option<Result<Terms, Trouble>> {
         let now = self.clock.now();
-        let deleted = || limit.deleted(now).map(|version| Err(Trouble::Deleted { version }));
-        limit.terms(&self.chart, now).map(Ok).or_else(deleted)
+        let deleted = |version| Err(Trouble::Deleted { key: limit.key.clone(), version });
+        limit.terms(&self.chart, now).map(Ok).or_else(|| limit.deleted(now).map(deleted))
     }
 
     /// Puts the definition of a limit in force; says beside its terms which newer version the ledger has, if any.
@@ -58,8 +58,8 @@ impl Books {
         let (mut burned, mut surely_there) = (0, None);
         for _ in 0..TRIES {
             let compared = self.compare(limit).await;
-            if let Err(Trouble::Deleted { version }) = compared {
-                limit.note_deleted(version, self.clock.now());
+            if let Err(Trouble::Deleted { version, .. }) = &compared {
+                limit.note_deleted(*version, self.clock.now());
             }
             let Compared { demand: Demand { registered, wanted, deleted, .. }, found, step } = compared?;
             let entered = match (step, found) {

@@ -11,7 +11,6 @@ use super::books::{Attempts, Books, Trouble};
 use super::counting::Counts;
 use super::ids::Holds;
 use super::lease::{Held, LeaseRecord};
-use super::limit::Limit;
 use super::limits::Unresolved;
 use super::line::Line;
 use super::opening::is_there;
@@ -89,7 +88,7 @@ impl Books {
             line.terms = match line.limit.terms(&self.chart, now) {
                 None if open => {
                     let opened = Box::pin(self.open(&line.limit)).await;
-                    Some(opened.map_err(|trouble| self.no_terms(&line.limit, trouble))?)
+                    Some(opened.map_err(|trouble| trouble.refusal(&self.settings))?)
                 }
                 terms => terms,
             };
@@ -97,13 +96,6 @@ impl Books {
         // One order for all who name the same keys, so that their transfers have the same ids.
         lines.sort_unstable_by(|one, other| one.limit.key.as_str().cmp(other.limit.key.as_str()));
         Ok(lines)
-    }
-
-    fn no_terms(&self, limit: &Limit, trouble: Trouble) -> Box<Refusal> {
-        match trouble {
-            Trouble::Deleted { .. } => refuse(Reason::UnknownLimitKey(limit.key.clone())),
-            trouble => trouble.refusal(&self.settings),
-        }
     }
 
     /// Goes through attempts until one is granted, or refused for a reason that stands.
@@ -218,7 +210,7 @@ impl Books {
     async fn obstacles(&self, lines: &mut [Line]) -> Result<Option<Refusal>, Box<Refusal>> {
         for line in lines.iter_mut().filter(|line| line.terms().standing.is_decreasing()) {
             let settled = self.settle_decrease(&line.limit).await;
-            line.terms = Some(settled.map_err(|trouble| self.no_terms(&line.limit, trouble))?);
+            line.terms = Some(settled.map_err(|trouble| trouble.refusal(&self.settings))?);
         }
         for line in lines.iter_mut().filter(|line| !line.terms().enforces()) {
             line.is_charged = !line.is_obstructed();

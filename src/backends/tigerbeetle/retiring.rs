@@ -49,10 +49,12 @@ impl Gone {
     }
 }
 
-/// The limits that followed definitions which were taken out, and still may be in the ledger, by what stands for their
-/// keys.
+/// Limits that may still be in the ledger, by the definition they followed and by what stands for their keys.
+type Waiting = HashMap<KeyPattern, BTreeMap<u128, Arc<Limit>>>;
+
+/// Those whose definitions were taken out.
 #[derive(Debug, Default)]
-pub(super) struct Retiring(Mutex<HashMap<KeyPattern, BTreeMap<u128, Arc<Limit>>>>);
+pub(super) struct Retiring(Mutex<Waiting>);
 
 impl Books {
     /// Takes out what is of this version or an older one: what it holds ends as it would have, and a limit defined anew
@@ -115,7 +117,10 @@ impl Retiring {
         let ids = books.chart.ids;
         let (gone, template) = match pattern.as_key() {
             Some(key) => (Gone::Limit { key: ids.key(&key) }, None),
-            None => (Gone::Template(ids.template(pattern)), Some(ids.template(pattern))),
+            None => {
+                let template = ids.template(pattern);
+                (Gone::Template(template), Some(template))
+            }
         };
         let deleted = books.retire(gone, version).await?; // First: of a template other servers make none anew then.
         loop {
@@ -141,7 +146,7 @@ impl Retiring {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<KeyPattern, BTreeMap<u128, Arc<Limit>>>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().expect("nothing under this lock panics but a broken invariant")
     }
 }

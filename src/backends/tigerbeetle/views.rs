@@ -46,11 +46,10 @@ impl Books {
             Some(terms) => Ok(Some(terms)),
             None => self.open_if_there(limit).await,
         };
-        match known {
-            Ok(terms) => Ok(terms.map_or(Stands::Unused, Stands::Open)),
-            Err(Trouble::Deleted { .. }) => Ok(Stands::Deleted),
-            Err(trouble) => Err(trouble),
-        }
+        Ok(match Trouble::unless_deleted(known)? {
+            Some(terms) => terms.map_or(Stands::Unused, Stands::Open),
+            None => Stands::Deleted,
+        })
     }
 
     pub(super) async fn usage(&self, key: &Key) -> Result<Option<Usage>, Trouble> {

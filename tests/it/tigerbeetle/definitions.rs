@@ -3,13 +3,11 @@
 use tollgate::Tollgate;
 use tollgate::backends::Applied;
 use tollgate::config::{BackendSettings, Settings};
-use tollgate::policy::{DefinitionFields, LimitState, Mode, Overage, Reason};
+use tollgate::policy::{DefinitionFields, Mode, Overage, Reason};
 
-use super::sharing::group;
+use super::sharing::{ACTIVE, group};
 use crate::support::tigerbeetle::Server;
 use crate::support::{concurrency, pattern, request, rolling, sleep_ms, until, within};
-
-const ACTIVE: Applied = Applied::InForce(LimitState::Active);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_newer_template_holds_for_the_instances_of_all_servers() {

@@ -6,11 +6,9 @@ use futures_util::future::join_all;
 use tollgate::backends::{Applied, Backend, Settled};
 use tollgate::policy::{LimitState, Reason, Restraint};
 
-use super::sharing::group;
+use super::sharing::{ACTIVE, group};
 use crate::support::tigerbeetle::Server;
 use crate::support::{self, concurrency, request, rolling, until, within};
-
-const ACTIVE: Applied = Applied::InForce(LimitState::Active);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_is_newer_than_what_it_deletes_everywhere() {

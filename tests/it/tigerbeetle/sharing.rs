@@ -15,6 +15,8 @@ use tollgate::policy::{
 use crate::support::tigerbeetle::Server;
 use crate::support::{bucket, checked, concurrency, key, pattern, request, rolling, used, within};
 
+pub(super) const ACTIVE: Applied = Applied::InForce(LimitState::Active);
+
 /// Counts how often it was told of capacity.
 #[derive(Default)]
 struct Told(AtomicU64);
@@ -169,11 +171,11 @@ async fn the_newer_definition_wins_and_no_account_is_funded_twice() {
                 }
             };
             let both = tokio::join!(put(&one), put(&other));
-            assert_eq!(both, (Applied::InForce(LimitState::Active), Applied::InForce(LimitState::Active)));
+            assert_eq!(both, (ACTIVE, ACTIVE));
         }
         assert_eq!((one.available("r").await, other.available("r").await), (10, 10));
         // The one whose definition is older is told, and follows.
-        assert_eq!(one.put(rolling("r", 20, 600), 7).await, Applied::InForce(LimitState::Active));
+        assert_eq!(one.put(rolling("r", 20, 600), 7).await, ACTIVE);
         let [late] = group(&shared.settings()).await;
         assert_eq!(late.put(rolling("r", 10, 600), 5).await, Applied::Superseded { version: 7 });
         let usage = late.usage("r").await;
